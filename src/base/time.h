@@ -24,3 +24,15 @@ static inline uint64_t usec_sub(uint64_t a, uint64_t b) {
                 return USEC_INFINITY;
         return a > b ? a - b : 0;
 }
+
+/* Enough for every text below. */
+#define TIME_TEXT_SIZE 64
+
+/* "2min 5s", "1.5s", "150ms", "infinity": three significant digits, for people. Returns buf. */
+const char *time_format_span(char buf[static TIME_TEXT_SIZE], uint64_t usec);
+
+/* A CLOCK_REALTIME moment in the local zone: "2026-11-23 05:04:03". Returns buf. */
+const char *time_format_realtime(char buf[static TIME_TEXT_SIZE], uint64_t usec);
+
+/* "5s", "100ms", "2min", "1h 30min", "0.5", "infinity"; a number alone is seconds. 0, -EINVAL or -ERANGE. */
+int time_parse_span(const char *s, uint64_t *ret_usec);
