@@ -3,7 +3,7 @@
 # The kit itself: a leaked descriptor, leaked memory and a failed assertion each fail the program.
 set -u
 unset CRITERION_OUTPUTS
-leak="$builddir/tests/base/leak"
+leak="${builddir:?}/tests/base/leak"
 n=0
 
 ok() {
