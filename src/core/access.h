@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/list.h"
+#include "base/table.h"
 
 typedef enum AccessVerb {
         ACCESS_READ,
@@ -23,8 +24,7 @@ typedef enum AccessVerb {
         _ACCESS_VERB_INVALID = -1,
 } AccessVerb;
 
-const char *access_verb_to_string(AccessVerb verb);
-AccessVerb access_verb_from_string(const char *s);
+DECLARE_STRING_TABLE(access_verb, AccessVerb);
 
 typedef struct AccessSubject {
         uid_t uid;

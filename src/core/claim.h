@@ -21,6 +21,7 @@
 
 #include "base/heap.h"
 #include "base/list.h"
+#include "base/table.h"
 #include "core/effect.h"
 #include "core/mode.h"
 
@@ -124,12 +125,9 @@ typedef struct Claim {
         Effect effect;
 } Claim;
 
-const char *claim_state_to_string(ClaimState state);
-ClaimState claim_state_from_string(const char *s);
-const char *claim_reason_to_string(ClaimReason reason);
-ClaimReason claim_reason_from_string(const char *s);
-const char *previous_to_string(Previous previous);
-Previous previous_from_string(const char *s);
+DECLARE_STRING_TABLE(claim_state, ClaimState);
+DECLARE_STRING_TABLE(claim_reason, ClaimReason);
+DECLARE_STRING_TABLE(previous, Previous);
 
 /* Takes copies of the owner's strings. -ENOMEM; then the claim needs no deinit. */
 int claim_init(Claim *claim, uint64_t id, LockMode mode, uint64_t flags, const ClaimOwner *owner);

@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/macro.h"
+#include "base/table.h"
 #include "core/lock-table.h"
 #include "core/name.h"
 #include "core/query.h"
@@ -18,8 +19,7 @@ typedef enum DomainKind {
         _DOMAIN_KIND_INVALID = -1,
 } DomainKind;
 
-const char *domain_kind_to_string(DomainKind kind);
-DomainKind domain_kind_from_string(const char *s);
+DECLARE_STRING_TABLE(domain_kind, DomainKind);
 
 struct Domain {
         ListLink link; /* on realm->domains */

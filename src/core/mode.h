@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#include "base/table.h"
+
 typedef enum LockMode {
         LOCK_EXCLUSIVE,
         LOCK_SHARED,
@@ -13,8 +15,7 @@ typedef enum LockMode {
         _LOCK_MODE_INVALID = -EINVAL,
 } LockMode;
 
-const char *lock_mode_to_string(LockMode mode);
-LockMode lock_mode_from_string(const char *s);
+DECLARE_STRING_TABLE(lock_mode, LockMode);
 
 /* May a claim of mode `wanted` be granted beside a holder of mode `held`? */
 bool lock_mode_compatible(LockMode held, LockMode wanted);

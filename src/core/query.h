@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/table.h"
 #include "core/effect.h"
 #include "core/mode.h"
 
@@ -73,8 +74,7 @@ typedef struct Query {
         Effect effect;
 } Query;
 
-const char *query_kind_to_string(QueryKind kind);
-QueryKind query_kind_from_string(const char *s);
+DECLARE_STRING_TABLE(query_kind, QueryKind);
 
 int query_init(Query *q, QueryKind kind, Domain *domain, const char *name);
 void query_deinit(Query *q);

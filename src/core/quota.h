@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/table.h"
+
 
 typedef enum QuotaKind {
         QUOTA_CLAIMS,
@@ -19,8 +21,7 @@ typedef enum QuotaKind {
         _QUOTA_KIND_INVALID = -1,
 } QuotaKind;
 
-const char *quota_kind_to_string(QuotaKind kind);
-QuotaKind quota_kind_from_string(const char *s);
+DECLARE_STRING_TABLE(quota_kind, QuotaKind);
 
 typedef struct QuotaUser QuotaUser;
 

@@ -31,6 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/table.h"
 #include "core/effect.h"
 
 typedef enum SessionState {
@@ -80,8 +81,7 @@ typedef struct Session {
         Effect effect;
 } Session;
 
-const char *session_state_to_string(SessionState state);
-SessionState session_state_from_string(const char *s);
+DECLARE_STRING_TABLE(session_state, SessionState);
 
 void session_init(Session *s, uint64_t requested_timeout_usec, uint64_t now);
 

@@ -33,6 +33,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/table.h"
 #include "core/effect.h"
 #include "core/mode.h"
 
@@ -111,8 +112,7 @@ typedef struct Tenure {
         uint64_t relist_usec;  /* watch refused: list again then */
 } Tenure;
 
-const char *node_state_to_string(NodeState state);
-NodeState node_state_from_string(const char *s);
+DECLARE_STRING_TABLE(node_state, NodeState);
 
 void tenure_init(Tenure *t);
 /* All nodes must be gone. */
