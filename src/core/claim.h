@@ -107,7 +107,7 @@ typedef struct Claim {
         uint64_t flags;
         ClaimOwner owner;
 
-        Lock *lock;
+        Lock *lock; /* NULL before the request was taken, and after the end */
         ListLink link;  /* on lock->queue.holders or .waiters */
         HeapNode timer; /* deadline of the wait, or of the conversion */
         uint64_t wait_deadline_usec;

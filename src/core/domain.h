@@ -28,9 +28,8 @@ struct Domain {
         LockTable locks;
         Session session;    /* cluster */
         TokenSource tokens; /* node */
-        SessionChange pending; /* new or resumed session: told to the locks after the first acknowledged write */
-        unsigned n_held;    /* claims, for properties */
-        unsigned n_waiting;
+        SessionChange pending; /* new or resumed session: the locks are told after the first acknowledged write */
+        bool awaits_write;     /* that write has not been acknowledged yet */
 };
 
 int domain_new(Domain **ret, const char *name, DomainKind kind, uint64_t session_timeout_usec, uint64_t now);

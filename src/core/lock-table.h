@@ -31,16 +31,17 @@ struct LockTable {
         Lock *by_name;
         Heap claim_timers; /* Claim.timer: waits that end */
         Heap lock_timers;  /* Lock.timer: bounds of tenures, lists to repeat */
-        List dirty;        /* locks to settle before the transition returns */
         List remembered;   /* locks without claims, oldest first */
         size_t n_locks;
+        size_t n_held;     /* claims */
+        size_t n_waiting;
         size_t n_remembered;
         uint64_t next_serial; /* of nodes */
 
         /* exactly one of the two */
         Session *session;    /* cluster: grants need it */
         TokenSource *tokens; /* node */
-        uint64_t realtime_offset_nsec; /* node: wall clock = BOOTTIME + this, set by lock_table_set_realtime() */
+        int64_t realtime_offset_usec; /* node: wall clock less BOOTTIME, where new tokens start */
         bool refusing;       /* cluster: zxid regression, waits for an operator */
 };
 

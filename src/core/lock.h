@@ -27,13 +27,11 @@ struct Lock {
         LockQueue queue;
         Tenure tenure; /* empty in `node` */
         HeapNode timer;
-        ListLink dirty; /* on table->dirty */
 
         uint64_t token_last; /* of the last grant on this host */
-        Previous previous;   /* how the last holder on this host left… */
-        bool previous_known; /* …when it was under the node in force, or in `node` */
-        bool remembered;     /* kept without claims, because the next holder is to be told of a death */
-        ListLink memory;     /* on table->remembered */
+        Previous previous;   /* how the last conflicting holder left: told to who is granted now */
+        Previous leaving;    /* how those who hold now have left so far: becomes `previous` */
+        ListLink memory;     /* on table->remembered: no claims, but the next holder is to be told of a death */
 
         unsigned want; /* LockWant */
         Effect effect;
@@ -53,3 +51,32 @@ typedef struct NodeFacts {
         int64_t czxid;
         int64_t owner; /* ephemeralOwner */
 } NodeFacts;
+
+/* --- for lock-table.c and lock-report.c --------------------------------------------------------- */
+
+int lock_new(Lock **ret, LockTable *table, const char *name);
+/* No claim and no node may be left. */
+Lock *lock_free(Lock *lock);
+
+/* Level-triggered: looks at the facts and does everything that follows from them. Each transition ends with it. It
+ * may free the lock, when nothing is left of it. */
+void lock_settle(Lock *lock, uint64_t now, Effects *fx);
+
+/* Takes a claim off the queue into a terminal state, and tells its owner. `died`: a holder did not release. */
+void lock_end_claim(Lock *lock, Claim *claim, ClaimState state, ClaimReason reason, bool died, Effects *fx);
+void lock_end_holders(Lock *lock, ClaimReason reason, Effects *fx);
+void lock_end_waiters(Lock *lock, ClaimReason reason, Effects *fx);
+/* The upgrade that was waited for will not come: the claim stays shared. */
+void lock_end_upgrade(Lock *lock, ClaimReason reason, Effects *fx);
+/* Somebody waits for what these hold. */
+void lock_tell_contended(Lock *lock, Effects *fx);
+
+/* Asks for a listing, now or when the one in flight is back. */
+void lock_want_list(Lock *lock, Effects *fx);
+/* A node of ours was deleted by somebody, or never came to be. */
+void lock_drop_node(Lock *lock, Node *node, Effects *fx);
+/* Another host stands behind our node in force: the bounds of the tenure start. */
+void lock_see_foreign(Lock *lock, uint64_t now, Effects *fx);
+/* Deletes again what is still to be deleted. */
+void lock_push_deletes(Lock *lock, Effects *fx);
+void lock_retry_later(Lock *lock, uint64_t now);

@@ -34,7 +34,7 @@ void realm_add_domain(Realm *r, Domain *d);
 Domain *realm_find_domain(const Realm *r, const char *name);
 uint64_t realm_new_claim_id(Realm *r);
 
-/* Convenience for faces: the domain of a claim that is on a lock. */
+/* The domain of a claim that waits or holds; NULL for others. */
 Domain *realm_domain_of(const Realm *r, const Claim *claim);
 
 void realm_on_timer(Realm *r, uint64_t now);

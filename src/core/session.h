@@ -25,8 +25,8 @@
  * session is a write of its own through the leader, whose clock for this session starts with it: it proves itself,
  * and the deadline after it is its submit time + 3T/4 until a second heartbeat has been counted.
  *
- * Every function that takes `now` first checks the deadline: what comes in after a late timer can't grant or resume
- * before the loss has been declared. */
+ * Whoever reports an event calls session_on_timer() with the same `now` before it (domain.c does): what comes in after
+ * a late timer can't grant or resume before the loss has been declared. */
 
 #include <stdbool.h>
 #include <stdint.h>

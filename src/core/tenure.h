@@ -105,11 +105,9 @@ typedef struct Tenure {
         bool list_again;       /* something happened since it was submitted */
         bool foreign_waits;    /* a contender of another host stands behind our node in force */
         bool watching;         /* a children watch is armed */
-        bool died_record;      /* as of the last listing: /toozd/died/<name> exists… */
-        int64_t died_czxid;    /* …and names this node */
         uint32_t grants_bound; /* n_grants at which the tenure ends, since foreign_waits */
         uint64_t time_bound_usec;
-        uint64_t relist_usec;  /* watch refused: list again then */
+        uint64_t retry_usec;   /* a watch was refused, or a delete failed: list and delete again then */
 } Tenure;
 
 DECLARE_STRING_TABLE(node_state, NodeState);
@@ -126,7 +124,7 @@ void node_want(Node *node, NodeWant want, Effects *fx);
 /* Takes the node off the tenure and frees it. It must be GONE. */
 Node *node_free(Node *node);
 
-/* Gives up a node: no grant under it any more, deleted as soon as it is known. */
+/* Gives up a node: no grant under it any more, deleted as soon as its sequence is known. */
 void tenure_give_up(Tenure *t, Node *node, Effects *fx);
 /* The session is over: every node is gone. */
 void tenure_forget(Tenure *t);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Seeded bugs: `./configure --enable-seeded-bugs` builds known mistakes in, and $TOOZ_BUG=name switches one on. The
+ * tests must catch each of them (tests/system/seeded-bugs). In every other build bug() is the constant false. */
+
+#include <stdbool.h>
+
+#ifdef TOOZ_SEEDED_BUGS
+#include <stdlib.h>
+#include <string.h>
+
+static inline bool bug(const char *name) {
+        const char *wanted = getenv("TOOZ_BUG");
+
+        return wanted && strcmp(wanted, name) == 0;
+}
+#else
+#define bug(name) false
+#endif

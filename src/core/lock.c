@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lock: one name in one domain, and the decisions about it
+ *
+ * Every transition (a request, a release, a report of the backend, a timer) changes facts, and then lock_settle()
+ * looks at all of them and does what follows. Nothing depends on the order in which facts came, so a lost reply, a
+ * late event and a repeated one need no code of their own.
+ *
+ * In `node` the local queue is the whole truth: lock_settle() grants as far as it allows.
+ *
+ * In a cluster a local claim is granted when all of this is true:
+ *   - the queue allows it;
+ *   - a node is in force, in a mode that serves the claim, of the session that is up now;
+ *   - the session may grant: in contact, and the deadline ahead;
+ *   - the tenure is not at its bound, and not out of grant numbers.
+ *
+ * A node is given up (deleted) when no claim holds under it and none is to be granted under it. When claims wait that
+ * it can't serve, the next node is created first, and the old one is deleted when the create has been answered: so
+ * this host's place in ZooKeeper's queue is taken before the old place is given away.
+ *
+ * The next node comes into force when nothing of others is before it and no claim holds under the old one, or only
+ * the one that wants to upgrade. Whether something of *ours* is before it does not matter: we know whether it is used. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bug.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "core/lock-table.h"
+#include "core/lock.h"
+
+#define RETRY_USEC USEC_PER_SEC
+
+static bool lock_is_cluster(const Lock *lock) {
+        return lock->table->session;
+}
+
+int lock_new(Lock **ret, LockTable *table, const char *name) {
+        Lock *lock;
+        int r;
+
+        lock = calloc(1, sizeof(*lock));
+        if (!lock)
+                return -ENOMEM;
+
+        lock->table = table;
+        lock_queue_init(&lock->queue);
+        tenure_init(&lock->tenure);
+        heap_node_init(&lock->timer);
+        list_link_init(&lock->memory);
+        effect_init(&lock->effect, EFFECT_LOCK);
+        lock->previous = table->session ? PREVIOUS_UNKNOWN : PREVIOUS_RELEASED;
+        lock->leaving = PREVIOUS_RELEASED;
+
+        r = strdup_to(&lock->name, name);
+        if (r >= 0)
+                r = hash_add(hh, table->by_name, lock->name, strlen(lock->name), lock);
+        if (r < 0) {
+                free(lock->name);
+                free(lock);
+                return r;
+        }
+        table->n_locks++;
+        *ret = lock;
+        return 0;
+}
+
+Lock *lock_free(Lock *lock) {
+        if (!lock)
+                return NULL;
+        hash_remove(hh, lock->table->by_name, lock);
+        lock->table->n_locks--;
+        if (list_is_linked(&lock->memory)) {
+                list_unlink(&lock->memory);
+                lock->table->n_remembered--;
+        }
+        heap_remove(&lock->table->lock_timers, &lock->timer);
+        effect_cancel(&lock->effect);
+        lock_queue_deinit(&lock->queue);
+        tenure_deinit(&lock->tenure);
+        free(lock->name);
+        free(lock);
+        return NULL;
+}
+
+/* --- claims ------------------------------------------------------------------------------------- */
+
+/* How a holder left is told to the next conflicting one: of readers that held together, one death is enough. */
+static void lock_note_leaving(Lock *lock, bool died) {
+        if (died)
+                lock->leaving = PREVIOUS_DIED;
+        if (lock->queue.n_holders > 0)
+                return;
+        lock->previous = lock->leaving;
+        lock->leaving = PREVIOUS_RELEASED;
+}
+
+void lock_end_claim(Lock *lock, Claim *claim, ClaimState state, ClaimReason reason, bool died, Effects *fx) {
+        bool held = claim_is_holding(claim);
+
+        heap_remove(&lock->table->claim_timers, &claim->timer);
+        lock_queue_remove(&lock->queue, claim);
+        claim_enter(claim, state);
+        claim->reason = reason;
+        claim->lock = NULL;
+        if (held) {
+                lock->table->n_held--;
+                lock_note_leaving(lock, died);
+        } else
+                lock->table->n_waiting--;
+
+        claim_tell(claim,
+                   state == CLAIM_RELEASED ? NEWS_RELEASED :
+                   state == CLAIM_LOST     ? NEWS_LOST :
+                                             NEWS_FAILED,
+                   fx);
+}
+
+void lock_end_holders(Lock *lock, ClaimReason reason, Effects *fx) {
+        Claim *c, *tmp;
+
+        list_foreach_safe(c, tmp, &lock->queue.holders, Claim, link)
+                lock_end_claim(lock, c, CLAIM_LOST, reason, false, fx);
+}
+
+void lock_end_waiters(Lock *lock, ClaimReason reason, Effects *fx) {
+        Claim *c, *tmp;
+
+        list_foreach_safe(c, tmp, &lock->queue.waiters, Claim, link)
+                lock_end_claim(lock, c, CLAIM_FAILED, reason, false, fx);
+}
+
+void lock_end_upgrade(Lock *lock, ClaimReason reason, Effects *fx) {
+        Claim *claim = lock->queue.upgrader;
+
+        tooz_assert(claim);
+        heap_remove(&lock->table->claim_timers, &claim->timer);
+        lock->queue.upgrader = NULL;
+        claim->upgrading = false;
+        claim->convert_reason = reason;
+        claim_tell(claim, NEWS_CONVERT_FAILED, fx);
+}
+
+void lock_tell_contended(Lock *lock, Effects *fx) {
+        Claim *c;
+
+        list_foreach(c, &lock->queue.holders, Claim, link)
+                if (c->flags & CLAIM_NOTIFY_CONTENTION)
+                        claim_tell(c, NEWS_CONTENDED, fx);
+}
+
+static uint64_t lock_next_token(Lock *lock, uint64_t now) {
+        LockTable *t = lock->table;
+        Node *force = lock->tenure.force;
+
+        if (!lock_is_cluster(lock))
+                return token_source_next(t->tokens, lock->token_last,
+                                         (uint64_t) ((int64_t) now + t->realtime_offset_usec) * NSEC_PER_USEC);
+        force->n_grants++;
+        if (bug("token-from-sequence"))
+                return (uint64_t) force->sequence << TOKEN_GRANT_BITS | force->n_grants;
+        return token_from_czxid(force->czxid, force->n_grants);
+}
+
+static void lock_grant(Lock *lock, Claim *claim, uint64_t now, Effects *fx) {
+        bool upgrade = claim->upgrading;
+
+        heap_remove(&lock->table->claim_timers, &claim->timer);
+        lock_queue_grant(&lock->queue, claim);
+        claim->token = lock->token_last = lock_next_token(lock, now);
+        claim->epoch = lock_is_cluster(lock) ? lock->table->session->epoch : 0;
+        if (upgrade) {
+                claim->convert_reason = REASON_NONE;
+                claim_tell(claim, NEWS_CONVERTED, fx);
+                return;
+        }
+        claim->previous = lock->previous;
+        claim->held_since_usec = now;
+        lock->table->n_waiting--;
+        lock->table->n_held++;
+        claim_tell(claim, NEWS_ACQUIRED, fx);
+}
+
+/* --- tenure ------------------------------------------------------------------------------------- */
+
+static bool lock_is_bounded(const Lock *lock, uint64_t now) {
+        const Tenure *t = &lock->tenure;
+
+        if (t->force->n_grants >= TOKEN_GRANTS_MAX)
+                return true;
+        return t->foreign_waits && (t->force->n_grants >= t->grants_bound || now >= t->time_bound_usec);
+}
+
+/* Will the node in force serve whoever is next, as far as it goes? */
+static bool lock_force_serves(const Lock *lock, uint64_t now) {
+        const Node *force = lock->tenure.force;
+
+        if (!force || !lock_queue_head(&lock->queue) || lock_is_bounded(lock, now))
+                return false;
+        return lock_mode_serves(force->mode, lock_queue_head_mode(&lock->queue));
+}
+
+static bool lock_may_grant(const Lock *lock, uint64_t now) {
+        if (!lock_is_cluster(lock))
+                return true;
+        return session_may_grant(lock->table->session, now) && lock_force_serves(lock, now);
+}
+
+static void lock_grant_all(Lock *lock, uint64_t now, Effects *fx) {
+        Claim *claim;
+
+        while ((claim = lock_queue_next(&lock->queue)) && lock_may_grant(lock, now))
+                lock_grant(lock, claim, now, fx);
+}
+
+/* Does anybody hold under the node in force, apart from the one for whose upgrade the next one was made? */
+static bool lock_force_is_used(const Lock *lock) {
+        const LockQueue *q = &lock->queue;
+
+        return q->n_holders > 0 && !(q->upgrader && q->n_holders == 1);
+}
+
+static void lock_promote(Lock *lock, Effects *fx) {
+        Tenure *t = &lock->tenure;
+        Node *next = t->next;
+        bool chained = t->force;
+
+        if (!next || next->state != NODE_READY || !lock_queue_head(&lock->queue))
+                return;
+        if (t->force) {
+                if (lock_force_is_used(lock))
+                        return;
+                tenure_give_up(t, t->force, fx);
+        }
+
+        t->next = NULL;
+        t->force = next;
+        node_enter(next, NODE_IN_FORCE);
+        t->foreign_waits = false;
+        t->time_bound_usec = USEC_INFINITY;
+        /* Straight from our own node: we know ourselves how its last holder left. */
+        if (chained)
+                return;
+        lock->previous = next->died_before ? PREVIOUS_DIED : PREVIOUS_UNKNOWN;
+        next->clear_died = next->clear_died || next->died_before;
+}
+
+/* Gives up the node in force when it serves nobody. */
+static void lock_end_tenure(Lock *lock, uint64_t now, Effects *fx) {
+        Tenure *t = &lock->tenure;
+        Node *force = t->force;
+
+        if (!force || lock->queue.n_holders > 0 || lock_force_serves(lock, now))
+                return;
+        /* Our next place is taken first. */
+        if (lock_queue_head(&lock->queue) && (!t->next || t->next->state == NODE_CREATING) &&
+            session_may_grant(lock->table->session, now))
+                return;
+        if (lock->previous == PREVIOUS_DIED) {
+                force->record_died = true;
+                force->clear_died = false;
+                /* Who holds next consumes the record, also if its listing was too early to show it. */
+                if (t->next)
+                        t->next->clear_died = true;
+        }
+        tenure_give_up(t, force, fx);
+}
+
+/* Creates the next node when one is needed, and gives it up when it is not. */
+static void lock_tend_next(Lock *lock, uint64_t now, Effects *fx) {
+        LockTable *table = lock->table;
+        Tenure *t = &lock->tenure;
+        bool head = lock_queue_head(&lock->queue);
+
+        if (t->next && (!head || !lock_mode_serves(t->next->mode, lock_queue_head_mode(&lock->queue))))
+                tenure_give_up(t, t->next, fx);
+        if (t->next || !head || lock_force_serves(lock, now) || !session_may_grant(table->session, now))
+                return;
+
+        if (tenure_add_next(t, lock, lock_queue_head_mode(&lock->queue), table->next_serial++, table->session->epoch) < 0) {
+                lock_retry_later(lock, now);
+                return;
+        }
+        node_want(t->next, NODE_WANT_CREATE, fx);
+        /* The listing must show the node, so it goes behind the create. */
+        effect_cancel(&lock->effect);
+        lock_want_list(lock, fx);
+}
+
+/* A claim that was not to wait, and now would have to. */
+static void lock_fail_try(Lock *lock, uint64_t now, Effects *fx) {
+        Tenure *t = &lock->tenure;
+        Claim *head = lock_queue_head(&lock->queue);
+        bool blocked;
+
+        if (!head || head == lock->queue.upgrader || !(head->flags & CLAIM_NO_QUEUE))
+                return;
+        blocked = lock->queue.n_holders > 0 || (t->force && lock_is_bounded(lock, now)) ||
+                  (t->next && t->next->state == NODE_WAITING && t->next->listed);
+        if (blocked)
+                lock_end_claim(lock, head, CLAIM_FAILED, REASON_WOULD_BLOCK, false, fx);
+}
+
+/* Contention is looked for only while it changes what we do: when local claims could be granted on and on, or a
+ * holder asked to be told. */
+static void lock_tend_watch(Lock *lock, Effects *fx) {
+        Tenure *t = &lock->tenure;
+        bool wanted = lock_queue_head(&lock->queue);
+        Claim *c;
+
+        if (!t->force || t->foreign_waits || t->watching || t->listing)
+                return;
+        list_foreach(c, &lock->queue.holders, Claim, link) {
+                if (wanted)
+                        break;
+                wanted = c->flags & CLAIM_NOTIFY_CONTENTION;
+        }
+        if (!wanted)
+                return;
+        lock->want |= LOCK_WANT_LIST_WATCH;
+        lock_want_list(lock, fx);
+}
+
+static void lock_set_timer(Lock *lock) {
+        Tenure *t = &lock->tenure;
+        uint64_t at = t->retry_usec;
+
+        if (t->force && t->foreign_waits && !t->next && lock_queue_head(&lock->queue))
+                at = MIN(at, t->time_bound_usec);
+        if (at == USEC_INFINITY)
+                heap_remove(&lock->table->lock_timers, &lock->timer);
+        else
+                heap_set(&lock->table->lock_timers, &lock->timer, at);
+}
+
+static void lock_settle_cluster(Lock *lock, uint64_t now, Effects *fx) {
+        if (lock->table->refusing)
+                lock_end_waiters(lock, REASON_TOKEN_REGRESSION, fx);
+
+        lock_promote(lock, fx);
+        lock_grant_all(lock, now, fx);
+        lock_fail_try(lock, now, fx);
+        /* A failed try may have uncovered a claim that can go on. */
+        lock_grant_all(lock, now, fx);
+        lock_tend_next(lock, now, fx);
+        lock_end_tenure(lock, now, fx);
+        lock_tend_watch(lock, fx);
+        lock_set_timer(lock);
+}
+
+/* Nothing left but, perhaps, the memory of a death. */
+static void lock_retire(Lock *lock) {
+        LockTable *t = lock->table;
+        bool idle = lock->queue.n_holders == 0 && lock->queue.n_waiters == 0 && list_is_empty(&lock->tenure.nodes) &&
+                    !lock->tenure.listing;
+
+        if (!idle) {
+                if (list_is_linked(&lock->memory)) {
+                        list_unlink(&lock->memory);
+                        t->n_remembered--;
+                }
+                return;
+        }
+        /* In a cluster the record in ZooKeeper remembers. */
+        if (lock_is_cluster(lock) || lock->previous != PREVIOUS_DIED) {
+                lock_free(lock);
+                return;
+        }
+        if (!list_is_linked(&lock->memory)) {
+                list_append(&t->remembered, &lock->memory);
+                t->n_remembered++;
+        }
+}
+
+void lock_settle(Lock *lock, uint64_t now, Effects *fx) {
+        if (lock_is_cluster(lock))
+                lock_settle_cluster(lock, now, fx);
+        else
+                lock_grant_all(lock, now, fx);
+        lock_retire(lock);
+}
+
+/* --- for reports -------------------------------------------------------------------------------- */
+
+void lock_want_list(Lock *lock, Effects *fx) {
+        Tenure *t = &lock->tenure;
+
+        if (t->listing && !(lock->want & (LOCK_WANT_LIST | LOCK_WANT_LIST_WATCH))) {
+                t->list_again = true;
+                return;
+        }
+        t->listing = true;
+        lock->want |= LOCK_WANT_LIST;
+        effects_push(fx, &lock->effect);
+}
+
+void lock_drop_node(Lock *lock, Node *node, Effects *fx) {
+        Tenure *t = &lock->tenure;
+
+        if (node == t->force) {
+                t->force = NULL;
+                lock_end_holders(lock, REASON_BROKEN, fx);
+                lock->previous = PREVIOUS_UNKNOWN;
+        } else if (node == t->next)
+                t->next = NULL;
+        node_enter(node, NODE_GONE);
+        node_free(node);
+}
+
+void lock_see_foreign(Lock *lock, uint64_t now, Effects *fx) {
+        Tenure *t = &lock->tenure;
+
+        if (t->foreign_waits)
+                return;
+        t->foreign_waits = true;
+        t->grants_bound = t->force->n_grants + TENURE_GRANTS_BOUND;
+        t->time_bound_usec = usec_add(now, TENURE_TIME_BOUND_USEC);
+        lock_tell_contended(lock, fx);
+}
+
+void lock_push_deletes(Lock *lock, Effects *fx) {
+        Node *node;
+
+        if (bug("no-delete-retry"))
+                return;
+        list_foreach(node, &lock->tenure.nodes, Node, link)
+                if (node->state == NODE_DELETING && node->sequence >= 0 && !node->deleting)
+                        node_want(node, NODE_WANT_DELETE, fx);
+}
+
+void lock_retry_later(Lock *lock, uint64_t now) {
+        lock->tenure.retry_usec = MIN(lock->tenure.retry_usec, usec_add(now, RETRY_USEC));
+}
