@@ -41,7 +41,7 @@ guards() {
                 grep -qx '#pragma once' "$file" || echo "$file: no #pragma once"
         done
         find include -name '*.h' | LC_ALL=C sort | while read -r file; do
-                grep -qE '^#ifndef TOOZ_[A-Z_]+_H$' "$file" || echo "$file: no include guard TOOZ_.._H"
+                grep -qE '^#ifndef TOOZ_([A-Z_]+_)?H$' "$file" || echo "$file: no include guard TOOZ_.._H"
         done
 }
 
