@@ -52,7 +52,10 @@ void loop_exit(Loop *loop, int code);
 
 LoopKind loop_kind(const Loop *loop); /* never LOOP_AUTO */
 
-/* CLOCK_BOOTTIME as of the end of this turn's wait. */
+/* Why LOOP_AUTO came to epoll: a negative errno, else 0. */
+int loop_refusal(const Loop *loop);
+
+/* CLOCK_BOOTTIME as of the end of this turn's wait; between turns, the time itself. */
 uint64_t loop_now(const Loop *loop);
 
 const LoopStats *loop_stats(const Loop *loop);
