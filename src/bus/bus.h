@@ -43,6 +43,9 @@ void bus_server_on_ready(BusServer *s, void (*fn)(BusServer *s));
 /* Carries out EFFECT_CLAIM: sends the claim's news on its handle, as signals, and as replies to pending calls; frees
  * the claim after terminal news. */
 void bus_server_tell_claim(BusServer *s, Claim *claim);
+/* Domain and name of the lock that a claim of this server is or was for, also after it has ended: claim->lock is
+ * NULL by then. The agent's log needs them. */
+void bus_claim_names(const Claim *claim, const char **ret_domain, const char **ret_name);
 /* Carries out EFFECT_QUERY_DONE: replies, and frees the query. */
 void bus_server_tell_query(BusServer *s, Query *q);
 /* Domain state changed (EFFECT_SESSION with PUBLISH): property signals. */
