@@ -23,7 +23,7 @@ class Agent:
     """One agent, which may be killed, stopped and started again on the same state."""
 
     def __init__(self, scratch, history, name, url=None, session_sec=SESSION_SEC, tick_msec=200, config="",
-                 bus=None, arguments=()):
+                 bus=None, arguments=(), wait_for_contact=True):
         self.name = name
         self.scratch = scratch
         self.history = history
@@ -42,18 +42,19 @@ class Agent:
         self.clients = []
         self.process = None
         self.idle_fds = None
+        self.wait_for_contact = wait_for_contact and bool(url)
         self.start()
 
     def command(self):
-        loop = os.environ.get("TOOZ_TEST_LOOP")
+        loop = os.environ.get("TOOZ_LOOP")
         return ([built("src", "tooz-agent"), f"--config={self.config}", "--log-level=debug"] +
                 ([f"--loop={loop}"] if loop else []) + self.arguments)
 
     def start(self):
         self.process = Process(self.command(), self.log, name=f"agent {self.name}")
         wait_for(self._ready, f"agent {self.name} to serve:\n{self.process.tail()}")
-        if self.url:
-            self.wait_state("connected")
+        if self.wait_for_contact:
+            self.wait_state("up")
         probe = self.client()
         probe.ping()
         self.hang_up(probe)

@@ -13,6 +13,7 @@ from .ctl import Ctl
 from .history import History
 from .proxy import Proxy
 from .remote import Remote
+from .workload import Workload
 from .zk import ZooKeeper
 
 
@@ -61,6 +62,9 @@ class Rig:
     def ctl(self, agent, *arguments, **options):
         """toozctl in a process of its own."""
         return Ctl(self.scratch, self.history, agent, *arguments, **options)
+
+    def workload(self, *agents, **options):
+        return Workload(self.scratch, self.history, agents, **options)
 
     @staticmethod
     def skip(reason):
