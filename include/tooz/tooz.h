@@ -144,7 +144,8 @@ int tooz_claim_set_handler(tooz_claim *claim, tooz_claim_handler handler, void *
  *      -ETIMEDOUT  its own time-out (tooz_lock_options)         -EAGAIN     TOOZ_NO_QUEUE and it is held by others
  *      -ECANCELED  released by us                               -EIDRM      lock broken (tooz_lock_break())
  *      -EKEYEXPIRED deadline passed, or session over            -ECONNRESET the agent is gone
- *      -ESHUTDOWN  the agent stops                              -EDEADLK, -EIO, -EOVERFLOW, -ENOTRECOVERABLE
+ *      -ESHUTDOWN  the agent stops                              -EREMOTEIO  the cluster refuses
+ *      -EOVERFLOW  the lock's numbers are used up               -ENOTRECOVERABLE  the cluster went back in time
  * tooz_claim_get_state() and _get_reason() tell them apart. Handlers are not called meanwhile; the events are kept
  * for tooz_client_process(). */
 TOOZ_WUR int tooz_claim_wait(tooz_claim *claim, tooz_claim_state state, uint64_t timeout_usec);
@@ -223,7 +224,8 @@ TOOZ_WUR int tooz_lock(tooz_client *c, tooz_claim **ret, const char *domain, con
 
 /* Changes the mode of a claim that is held. To shared: at once. To exclusive: waits for the other readers to leave;
  * -EDEADLK when one of them wants the same. The claim stays held throughout, in its old mode when this fails; its
- * token changes with its mode. -ENOTCONN: not while suspended; -EIDRM: not held. */
+ * token changes with its mode. -EHOSTDOWN: not while suspended; -EIDRM: not held. Not ended by signal handlers: what the
+ * agent was asked for can't be taken back. */
 TOOZ_WUR int tooz_lock_convert(tooz_claim *claim, tooz_lock_mode mode, uint64_t timeout_usec);
 
 enum { /* tooz_lock_break() */
@@ -232,7 +234,7 @@ enum { /* tooz_lock_break() */
 };
 
 /* Takes a lock from its holder, who is told `lost`. `token` must be the one of the present holder, else -ESTALE.
- * -ENOENT: nobody holds it. -EPERM: the holder is no client of an agent, needs TOOZ_BREAK_FORCE. */
+ * -ENOLCK: nobody holds it. -EACCES: not allowed, or the holder is no client of an agent: TOOZ_BREAK_FORCE. */
 int tooz_lock_break(tooz_client *c, const char *domain, const char *name, uint64_t token, uint64_t flags);
 
 /* Is this the token of the present holder? 1 or 0; `ret_latest` (may be NULL): the newest that is known, 0: none. For

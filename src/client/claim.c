@@ -34,7 +34,7 @@ static const struct {
         { "broken", EIDRM },
         { "agent-stopping", ESHUTDOWN },
         { "agent-gone", ECONNRESET },
-        { "backend-error", EIO },
+        { "backend-error", EREMOTEIO },
         { "exhausted", EOVERFLOW },
         { "token-regression", ENOTRECOVERABLE },
 };

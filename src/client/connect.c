@@ -2,7 +2,7 @@
 /* Ways to the agent: its socket, peer to peer; or a message bus
  *
  * The socket is preferred: it works without a bus and has none of a bus's quotas and delays. The bus can start the
- * agent, so it is asked when the socket is not there. */
+ * agent, so it is asked when the socket is not there. Every way is bounded by one deadline. */
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -85,19 +85,58 @@ static int direct_new(sd_bus **ret, const char *path, uint64_t timeout_usec) {
         return 0;
 }
 
-static int message_bus_new(sd_bus **ret, const char *address) {
+static int address_new(sd_bus **ret, const char *address, bool message_bus) {
         _cleanup_(bus_close) sd_bus *bus = NULL;
         int r;
 
         r = sd_bus_new(&bus);
         if (r < 0)
                 return r;
-        if (!address)
-                address = getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket";
         r = sd_bus_set_address(bus, address);
         if (r < 0)
                 return r;
-        r = sd_bus_set_bus_client(bus, true);
+        r = sd_bus_set_bus_client(bus, message_bus);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(bus);
+        return 0;
+}
+
+static int bus_start(sd_bus *bus, uint64_t deadline_usec) {
+        int r;
+
+        r = sd_bus_set_description(bus, "tooz-agent");
+        if (r < 0)
+                return r;
+        r = sd_bus_negotiate_fds(bus, true);
+        if (r < 0)
+                return r;
+        r = sd_bus_start(bus);
+        return r < 0 ? r : bus_wait_ready(bus, deadline_usec);
+}
+
+static int connect_path(const char *path, uint64_t deadline_usec, sd_bus **ret) {
+        _cleanup_(bus_close) sd_bus *bus = NULL;
+        int r;
+
+        r = direct_new(&bus, path, usec_sub(deadline_usec, time_now()));
+        if (r < 0)
+                return r;
+        r = bus_start(bus, deadline_usec);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(bus);
+        return 0;
+}
+
+static int connect_address(const char *address, bool message_bus, uint64_t deadline_usec, sd_bus **ret) {
+        _cleanup_(bus_close) sd_bus *bus = NULL;
+        int r;
+
+        r = address_new(&bus, address, message_bus);
+        if (r < 0)
+                return r;
+        r = bus_start(bus, deadline_usec);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(bus);
@@ -108,49 +147,40 @@ static bool is_absent(int r) {
         return r == -ENOENT || r == -ECONNREFUSED || r == -EACCES || r == -ENOTDIR;
 }
 
-static int choose(const char *address, uint64_t timeout_usec, sd_bus **ret, bool *ret_direct) {
+static int connect_default(uint64_t deadline_usec, sd_bus **ret, const char **ret_destination) {
+        const char *address;
         int r;
 
-        if (!address)
-                address = getenv("TOOZ_ADDRESS");
-        if (str_is_empty(address)) {
-                r = direct_new(ret, AGENT_SOCKET, timeout_usec);
-                if (!is_absent(r)) {
-                        *ret_direct = true;
-                        return r;
-                }
-                address = NULL;
+        r = connect_path(AGENT_SOCKET, deadline_usec, ret);
+        if (!is_absent(r)) {
+                *ret_destination = NULL;
+                return r;
         }
-
-        *ret_direct = address && *address == '/';
-        if (*ret_direct)
-                return direct_new(ret, address, timeout_usec);
-        return message_bus_new(ret, address);
+        address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket";
+        *ret_destination = AGENT_NAME;
+        return connect_address(address, true, deadline_usec, ret);
 }
 
 int connect_agent(const char *address, uint64_t timeout_usec, sd_bus **ret, const char **ret_destination) {
         uint64_t deadline_usec = usec_add(time_now(), timeout_usec);
-        _cleanup_(bus_close) sd_bus *bus = NULL;
-        bool direct;
         int r;
 
-        r = choose(address, timeout_usec, &bus, &direct);
-        if (r < 0)
-                return r;
-        r = sd_bus_set_description(bus, "tooz-agent");
-        if (r < 0)
-                return r;
-        r = sd_bus_negotiate_fds(bus, true);
-        if (r < 0)
-                return r;
-        r = sd_bus_start(bus);
-        if (r < 0)
-                return r;
-        r = bus_wait_ready(bus, deadline_usec);
-        if (r < 0)
-                return r;
+        if (!address)
+                address = secure_getenv("TOOZ_ADDRESS");
+        if (str_is_empty(address))
+                return connect_default(deadline_usec, ret, ret_destination);
 
-        *ret_destination = direct ? NULL : AGENT_NAME;
-        *ret = TAKE_PTR(bus);
-        return 0;
+        *ret_destination = NULL;
+        if (*address == '/')
+                return connect_path(address, deadline_usec, ret);
+
+        /* A D-Bus address may be that of a bus or that of the agent's own socket, which knows no Hello(). */
+        r = connect_address(address, true, deadline_usec, ret);
+        if (r >= 0) {
+                *ret_destination = AGENT_NAME;
+                return r;
+        }
+        if (r == -ETIMEDOUT || is_absent(r))
+                return r;
+        return connect_address(address, false, deadline_usec, ret);
 }

@@ -33,7 +33,7 @@ static int page_check_fd(int fd, size_t *ret_size) {
 
 int page_open(Page **ret, int fd) {
         _cleanup_(page_unrefp) Page *p = NULL;
-        size_t size;
+        size_t size = 0;
         void *map;
         int r;
 
