@@ -23,7 +23,7 @@ class Agent:
     """One agent, which may be killed, stopped and started again on the same state."""
 
     def __init__(self, scratch, history, name, url=None, session_sec=SESSION_SEC, tick_msec=200, config="",
-                 bus=None, arguments=(), wait_for_contact=True):
+                 bus=None, arguments=(), wait_for_contact=True, log_level="debug"):
         self.name = name
         self.scratch = scratch
         self.history = history
@@ -38,7 +38,7 @@ class Agent:
             text += (f"\n[Domain cluster]\nURL={url}\nSessionTimeoutSec={session_sec:g}\n"
                      f"TickSec={tick_msec}ms\n")
         self.config = scratch.write(f"{name}.conf", f"{text}\n{config}")
-        self.arguments = list(arguments)
+        self.arguments = [f"--log-level={log_level}", *arguments]
         self.clients = []
         self.process = None
         self.idle_fds = None
@@ -47,7 +47,7 @@ class Agent:
 
     def command(self):
         loop = os.environ.get("TOOZ_LOOP")
-        return ([built("src", "tooz-agent"), f"--config={self.config}", "--log-level=debug"] +
+        return ([built("src", "tooz-agent"), f"--config={self.config}"] +
                 ([f"--loop={loop}"] if loop else []) + self.arguments)
 
     def start(self):
