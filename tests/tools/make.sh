@@ -115,6 +115,10 @@ system_folders() {
 build() {
         local folder=$1
         shift
+        if [ -e config.status ]; then
+                say "This tree is configured in itself, and automake then refuses any other build: make distclean"
+                return 1
+        fi
         if [ ! -e configure ] || [ configure.ac -nt configure ]; then
                 stage "bootstrap" bootstrap || return
         fi
