@@ -12,7 +12,7 @@ cd "$top" || exit 1
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 jobs=${JOBS:-$(nproc)}
 logs=$top/build/logs
-units='tests/(base|loop|core|backend|bus|agent|client|ctl|fuzz)/'
+units='tests/(base|loop|core|backend|bus|agent|client|ctl)/'
 checks='tests/tools/'
 # System tests start servers and wait for sessions to end: two at a time keep their clocks honest.
 system_jobs=${SYSTEM_JOBS:-$((jobs < 2 ? jobs : 2))}
@@ -255,6 +255,7 @@ target_test() {
         run "system smoke on epoll" build "$system_jobs" "$(smoke)" TOOZ_LOOP=epoll
         ready_asan
         run "units with sanitizers" build-asan "$jobs" "$(tests build-asan "$units")"
+        run "fuzzers with sanitizers" build-asan "$jobs" "$(tests build-asan tests/fuzz/)" FUZZ_SECONDS=10
         run "system smoke with sanitizers" build-asan "$system_jobs" "$(smoke)"
         finish
 }
