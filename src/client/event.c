@@ -13,7 +13,7 @@
 #include "client/event.h"
 
 static const char *const event_kind_table[_EVENT_KIND_MAX] = {
-        [EVENT_OTHER] = "",
+        [EVENT_OTHER] = "other",
         [EVENT_QUEUED] = "queued",
         [EVENT_ACQUIRED] = "acquired",
         [EVENT_CONVERTED] = "converted",

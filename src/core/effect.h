@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "base/list.h"
+#include "base/table.h"
 
 typedef enum EffectKind {
         EFFECT_CLAIM,      /* tell the owner of a claim: claim->news */
@@ -23,6 +24,8 @@ typedef enum EffectKind {
         EFFECT_QUERY_DONE, /* answer whoever asked */
         _EFFECT_KIND_MAX,
 } EffectKind;
+
+DECLARE_STRING_TABLE(effect_kind, EffectKind);
 
 typedef struct Effect {
         EffectKind kind;

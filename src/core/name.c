@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/str.h"
 #include "core/name.h"
 
@@ -21,11 +20,14 @@ static const char *const name_error_table[_NAME_ERROR_MAX] = {
         [NAME_E_ASCII] = "contains other than printable ASCII, which would break Python peers of this cluster domain",
         [NAME_E_SLASH] = "contains '/', which is not possible in a cluster domain",
 };
+DEFINE_STRING_TABLE(name_error, NameError, _NAME_ERROR_MAX);
 
-const char *name_error_to_string(NameError error) {
-        tooz_assert((size_t) error < _NAME_ERROR_MAX);
-        return name_error_table[error];
-}
+static const char *const name_form_table[_NAME_FORM_MAX] = {
+        [NAME_FORM_PATH] = "path",
+        [NAME_FORM_FILE] = "file",
+        [NAME_FORM_LOG] = "log",
+};
+DEFINE_STRING_TABLE(name_form, NameForm, _NAME_FORM_MAX);
 
 static bool byte_is_control(unsigned char c) {
         return c < 0x20 || c == 0x7f;

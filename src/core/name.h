@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+#include "base/table.h"
+
 #define NAME_LEN_MAX 255
 
 typedef enum NameForm {
@@ -37,8 +39,9 @@ typedef enum NameError {
 /* Buffer that holds any form of any name. */
 #define NAME_FORM_SIZE (4 * NAME_LEN_MAX + 1)
 
-/* A sentence without a full stop: "is empty", "is longer than 255 bytes"… */
-const char *name_error_to_string(NameError error);
+DECLARE_STRING_TABLE(name_form, NameForm);
+/* What stands behind the name in a sentence: "is empty", "is longer than 255 bytes"… */
+DECLARE_STRING_TABLE(name_error, NameError);
 
 NameError name_check(const char *name);
 NameError name_check_cluster(const char *name);

@@ -15,6 +15,16 @@ static const char *const session_state_table[_SESSION_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE(session_state, SessionState, _SESSION_STATE_MAX);
 
+static const char *const session_change_table[_SESSION_CHANGE_MAX] = {
+        [SESSION_SAME] = "same",
+        [SESSION_NEW] = "new",
+        [SESSION_RESUMED] = "resumed",
+        [SESSION_CUT] = "cut",
+        [SESSION_LATE] = "late",
+        [SESSION_OVER] = "over",
+};
+DEFINE_STRING_TABLE(session_change, SessionChange, _SESSION_CHANGE_MAX);
+
 static const bool legal[_SESSION_STATE_MAX][_SESSION_STATE_MAX] = {
         [SESSION_CONNECTING] = { [SESSION_UP] = true, [SESSION_OVERDUE] = true },
         [SESSION_UP] = { [SESSION_SUSPENDED] = true, [SESSION_OVERDUE] = true, [SESSION_CONNECTING] = true },

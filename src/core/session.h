@@ -82,6 +82,7 @@ typedef struct Session {
 } Session;
 
 DECLARE_STRING_TABLE(session_state, SessionState);
+DECLARE_STRING_TABLE(session_change, SessionChange);
 
 void session_init(Session *s, uint64_t requested_timeout_usec, uint64_t now);
 
