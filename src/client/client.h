@@ -16,8 +16,8 @@
 #include "base/time.h"
 #include "client/event.h"
 #include "client/page.h"
-#include "tooz/tooz-event.h"
-#include "tooz/tooz.h"
+#include <tooz/tooz-event.h>
+#include <tooz/tooz.h>
 
 #define AGENT_NAME "org.tooz.Agent1"
 #define AGENT_PATH "/org/tooz/Agent1"

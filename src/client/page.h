@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/macro.h"
-#include "tooz/tooz-page.h"
+#include <tooz/tooz-page.h>
 
 typedef struct Page {
         unsigned n_ref;

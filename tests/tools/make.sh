@@ -59,8 +59,9 @@ need_packages() {
                 say "        apt-get install --no-install-recommends ${missing% }"
                 exit 1
         fi
+        say "missing packages: ${missing% }"
         # shellcheck disable=SC2086  # a list
-        stage "packages: ${missing% }" install_packages $missing || exit 1
+        stage "install them" install_packages $missing || exit 1
 }
 
 # --- stages --------------------------------------------------------------------------------------
@@ -301,7 +302,8 @@ target_coverage() {
 }
 
 target_bench() {
-        ready >&2
+        need_packages build test zookeeper bench >&2
+        build build --enable-werror >&2 || exit
         make -s -C build bench
 }
 
