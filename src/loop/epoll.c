@@ -21,12 +21,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/fd.h"
-#include "base/time.h"
 #include "loop/loop-internal.h"
 
 #define N_READY_DEFAULT 512
@@ -40,8 +38,6 @@ typedef struct EpollFd {
 
 typedef struct Epoll {
         int fd;
-        int timer_fd;
-        uint64_t armed_usec; /* of timer_fd, or USEC_INFINITY */
         EpollFd *fds;        /* by descriptor */
         size_t n_fds;
         List hot;
@@ -238,31 +234,7 @@ static void epoll_submit(Loop *loop) {
         }
 }
 
-/* timerfd, since epoll_wait() itself counts in CLOCK_MONOTONIC. */
-static void epoll_arm_timer(Loop *loop) {
-        Epoll *e = loop->epoll;
-        uint64_t next_usec = loop_timers_next(loop);
-        struct itimerspec spec = {
-                .it_value.tv_sec = (time_t) (next_usec / USEC_PER_SEC),
-                .it_value.tv_nsec = (long) (next_usec % USEC_PER_SEC * NSEC_PER_USEC),
-        };
-
-        if (next_usec >= e->armed_usec)
-                return;
-        if (next_usec == 0)
-                spec.it_value.tv_nsec = 1; /* zero would disarm */
-
-        loop->stats.n_enters++;
-        tooz_assert(timerfd_settime(e->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0);
-        e->armed_usec = next_usec;
-}
-
 static void epoll_handle(Epoll *e, const struct epoll_event *event) {
-        /* Its count needs no reading: each elapsing is an edge. */
-        if (event->data.fd == e->timer_fd) {
-                e->armed_usec = USEC_INFINITY;
-                return;
-        }
         for (LoopOp *op = e->fds[event->data.fd].first; op; op = op->fd_next) {
                 uint32_t seen = event->events & (op_events(op) | EPOLLERR | EPOLLHUP);
 
@@ -292,7 +264,6 @@ static int epoll_turn(Loop *loop, bool wait) {
         int r;
 
         epoll_submit(loop);
-        epoll_arm_timer(loop);
         r = epoll_wait_events(loop, wait && list_is_empty(&e->hot) && list_is_empty(&loop->finished));
         if (r < 0)
                 return r;
@@ -313,7 +284,6 @@ static int epoll_turn(Loop *loop, bool wait) {
 static void epoll_close(Loop *loop) {
         Epoll *e = loop->epoll;
 
-        fd_close(e->timer_fd);
         fd_close(e->fd);
         free(e->fds);
         free(e);
@@ -321,25 +291,23 @@ static void epoll_close(Loop *loop) {
 }
 
 static int epoll_open(Loop *loop, const LoopParams *params) {
-        Epoll *e;
-        int r;
+        _cleanup_free_ Epoll *e = NULL;
+
+        e = calloc(1, sizeof(*e));
+        if (!e)
+                return -ENOMEM;
+        list_init(&e->hot);
 
         loop->n_ready_max = params->n_entries ?: N_READY_DEFAULT;
         loop->ready = calloc(loop->n_ready_max, sizeof(*loop->ready));
         if (!loop->ready)
                 return -ENOMEM;
 
-        loop->epoll = e = calloc(1, sizeof(*e));
-        if (!e)
-                return -ENOMEM;
-        list_init(&e->hot);
-        e->armed_usec = USEC_INFINITY;
-        e->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
         e->fd = epoll_create1(EPOLL_CLOEXEC);
-        r = e->timer_fd < 0 || e->fd < 0 ? -errno : epoll_control(loop, EPOLL_CTL_ADD, e->timer_fd, EPOLLIN);
-        if (r < 0)
-                epoll_close(loop);
-        return r;
+        if (e->fd < 0)
+                return -errno;
+        loop->epoll = TAKE_PTR(e);
+        return 0;
 }
 
 const LoopBackend epoll_backend = {

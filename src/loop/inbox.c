@@ -19,7 +19,7 @@
 #include "loop/loop-internal.h"
 
 static void inboxes_wake(LoopOp *op, int result, uint32_t flags) {
-        Loop *loop = container_of(op, Loop, wake);
+        Loop *loop = op->loop;
         List todo = LIST_INIT(todo);
         ListLink *link;
         uint64_t n;
@@ -27,32 +27,32 @@ static void inboxes_wake(LoopOp *op, int result, uint32_t flags) {
         if (result < 0) {
                 /* Not to be deaf for want of memory in the kernel. */
                 if (result != -ECANCELED)
-                        loop_poll(op, loop->wake_fd, POLLIN, true);
+                        loop_poll(op, loop->inboxes.fd, POLLIN, true);
                 return;
         }
 
         loop->stats.n_enters++;
-        (void) !read(loop->wake_fd, &n, sizeof(n));
+        (void) !read(loop->inboxes.fd, &n, sizeof(n));
 
         /* A callback may remove any inbox, this one too. */
-        list_splice(&todo, &loop->inboxes);
+        list_splice(&todo, &loop->inboxes.list);
         while ((link = list_pop_first(&todo))) {
-                list_append(&loop->inboxes, link);
+                list_append(&loop->inboxes.list, link);
                 inbox_drain(list_entry(link, Inbox, link));
         }
 }
 
 static int inboxes_open(Loop *loop) {
-        if (loop->wake_fd >= 0)
+        if (loop->inboxes.fd >= 0)
                 return 0;
 
-        loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (loop->wake_fd < 0)
+        loop->inboxes.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (loop->inboxes.fd < 0)
                 return -errno;
 
-        loop_op_init(&loop->wake, loop, inboxes_wake);
-        loop->wake.internal = true;
-        loop_poll(&loop->wake, loop->wake_fd, POLLIN, true);
+        loop_op_init(&loop->inboxes.op, loop, inboxes_wake);
+        loop->inboxes.op.internal = true;
+        loop_poll(&loop->inboxes.op, loop->inboxes.fd, POLLIN, true);
         return 0;
 }
 
@@ -68,13 +68,13 @@ int inbox_init(Inbox *inbox, Loop *loop, InboxFn fn) {
         inbox->loop = loop;
         inbox->fn = fn;
         list_link_init(&inbox->link);
-        list_append(&loop->inboxes, &inbox->link);
+        list_append(&loop->inboxes.list, &inbox->link);
         return 0;
 }
 
 void inbox_push(Inbox *inbox, InboxItem *item) {
         InboxItem *newest = atomic_load_explicit(&inbox->newest, memory_order_relaxed);
-        int wake_fd = inbox->loop->wake_fd; /* read before: with the push the item may end the inbox */
+        int wake_fd = inbox->loop->inboxes.fd; /* read before: with the push the item may end the inbox */
         uint64_t one = 1;
 
         do

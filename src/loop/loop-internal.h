@@ -44,6 +44,21 @@ typedef struct LoopBackend {
 extern const LoopBackend uring_backend;
 extern const LoopBackend epoll_backend;
 
+/* timer.c */
+typedef struct LoopTimers {
+        Heap heap;
+        int fd;              /* timerfd for the earliest one */
+        LoopOp op;           /* polls it */
+        uint64_t armed_usec; /* what it is set to, or USEC_INFINITY */
+} LoopTimers;
+
+/* inbox.c */
+typedef struct LoopInboxes {
+        List list;
+        int fd;    /* eventfd that foreign threads write, or -1 */
+        LoopOp op; /* polls it */
+} LoopInboxes;
+
 struct Loop {
         const LoopBackend *backend;
         union {
@@ -66,12 +81,10 @@ struct Loop {
         unsigned n_armed;    /* operations that are not idle */
         unsigned n_internal; /* of these, the loop's own */
 
-        Heap timers;
+        LoopTimers timers;
+        LoopInboxes inboxes;
         List defers[_LOOP_PHASE_MAX];
         List hooks[_LOOP_PHASE_MAX];
-        List inboxes;
-        LoopOp wake; /* polls wake_fd */
-        int wake_fd; /* eventfd that foreign threads write, or -1 */
         unsigned n_signals;
         LoopStats stats;
 };
@@ -90,7 +103,10 @@ static inline void loop_push_ready(Loop *loop, LoopOp *op, int result, bool more
         loop->ready[loop->n_ready++] = (Completion) { .op = op, .result = result, .more = more };
 }
 
-/* USEC_INFINITY: no timer is set. */
-uint64_t loop_timers_next(const Loop *loop);
+int loop_timers_open(Loop *loop);
+void loop_timers_close(Loop *loop);
+uint64_t loop_timers_next(const Loop *loop); /* USEC_INFINITY: none is set */
+void loop_timers_arm(Loop *loop);            /* lets the kernel wake the loop for the earliest */
 void loop_timers_run(Loop *loop);
+
 void loop_defers_run(Loop *loop, LoopPhase phase);

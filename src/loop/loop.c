@@ -19,7 +19,7 @@
  *    loop_new(), but epoll's table of descriptors: arming can't fail.
  *  - A turn in which all phases went by is what a watchdog may be fed with: a hook of the publish phase.
  *  - Time is CLOCK_BOOTTIME, read once after the wait. A deadline that went by while the host was suspended
- *    is due in the first turn after it. The wait itself has a BOOTTIME timeout.
+ *    is due in the first turn after it (timer.c).
  *  - All is for the thread that made the loop, except inbox_push().
  *
  * Below stands a LoopBackend: uring.c, or epoll.c where io_uring is refused (sysctl, seccomp, old kernels) or
@@ -64,11 +64,14 @@ static bool loop_has_work(const Loop *loop) {
 
 /* Phases 1 and 2. */
 static int loop_enter_kernel(Loop *loop) {
+        bool wait = !loop_has_work(loop);
         int r;
 
         loop->stage = LOOP_STAGE_KERNEL;
         loop->n_ready = 0;
-        r = loop->backend->turn(loop, !loop_has_work(loop));
+        if (wait)
+                loop_timers_arm(loop);
+        r = loop->backend->turn(loop, wait);
         loop->now_usec = time_now();
         return r;
 }
@@ -94,13 +97,12 @@ static void loop_run_completions(Loop *loop) {
 /* Ends the operations of the loop itself. */
 static void loop_close_internals(Loop *loop) {
         while (loop->n_internal > 0) {
-                if (loop->wake_fd >= 0)
-                        loop_op_cancel(&loop->wake);
+                loop_op_cancel(&loop->timers.op);
+                loop_op_cancel(&loop->inboxes.op);
                 tooz_assert(loop_enter_kernel(loop) >= 0);
                 loop_run_completions(loop);
         }
         loop->stage = LOOP_STAGE_NONE;
-        loop->wake_fd = fd_close(loop->wake_fd);
 }
 
 int loop_new_with(Loop **ret, LoopKind kind, const LoopParams *params) {
@@ -112,16 +114,20 @@ int loop_new_with(Loop **ret, LoopKind kind, const LoopParams *params) {
                 return -ENOMEM;
 
         loop->owner = pthread_self();
-        loop->wake_fd = -1;
+        loop->timers.fd = -1;
+        loop->inboxes.fd = -1;
         list_init(&loop->queued);
         list_init(&loop->cancelling);
         list_init(&loop->finished);
-        list_init(&loop->inboxes);
+        list_init(&loop->inboxes.list);
         for (LoopPhase phase = 0; phase < _LOOP_PHASE_MAX; phase++) {
                 list_init(&loop->defers[phase]);
                 list_init(&loop->hooks[phase]);
         }
 
+        r = loop_timers_open(loop);
+        if (r < 0)
+                return r;
         r = loop_open(loop, kind == LOOP_AUTO ? LOOP_URING : kind, params);
         if (r < 0 && kind == LOOP_AUTO) {
                 loop->refusal = r;
@@ -146,8 +152,8 @@ Loop *loop_free(Loop *loop) {
                 loop_assert_owner(loop);
                 tooz_assert(loop->stage == LOOP_STAGE_NONE);
                 tooz_assert(loop->n_armed == loop->n_internal);
-                tooz_assert(heap_is_empty(&loop->timers));
-                tooz_assert(list_is_empty(&loop->inboxes));
+                tooz_assert(heap_is_empty(&loop->timers.heap));
+                tooz_assert(list_is_empty(&loop->inboxes.list));
                 tooz_assert(loop->n_signals == 0);
                 for (LoopPhase phase = 0; phase < _LOOP_PHASE_MAX; phase++) {
                         tooz_assert(list_is_empty(&loop->defers[phase]));
@@ -156,6 +162,8 @@ Loop *loop_free(Loop *loop) {
                 loop_close_internals(loop);
                 loop->backend->close(loop);
         }
+        fd_close(loop->inboxes.fd);
+        loop_timers_close(loop);
         free(loop->ready);
         free(loop);
         return NULL;

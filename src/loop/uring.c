@@ -2,8 +2,8 @@
 /* The loop on io_uring
  *
  * One io_uring_enter a turn: it submits what was armed, waits, and (with DEFER_TASKRUN) is the only place
- * where the kernel works on completions. A completion's user_data is the address of its operation, or one of
- * the two tags below, which are no addresses.
+ * where the kernel works on completions. A completion's user_data is the address of its operation, or a tag
+ * that is none.
  *
  *  - Submission queue full: what is there is submitted, then the next entry is taken. When even that gives
  *    none, the rest stays queued and the turn doesn't wait.
@@ -14,8 +14,6 @@
  *  - Cancellation names the operation's address. Its own completion is nothing: the operation's tells all.
  *    It can't hit the operation's next life: the kernel looks it up while submitting, and the next arming is
  *    submitted behind it.
- *  - Time-out: one absolute BOOTTIME timeout, moved when an earlier deadline turns up. When the move comes
- *    too late, it has elapsed, and its completion is on its way.
  *
  * Asks for Linux 5.19 (multishot accept); SINGLE_ISSUER (6.0) and DEFER_TASKRUN (6.1) are used where they
  * are. No SQPOLL: its thread would keep the credentials of the time when the ring was made. A child of fork
@@ -26,19 +24,15 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "base/time.h"
 #include "loop/loop-internal.h"
 
 #define N_ENTRIES_DEFAULT 256
 
 #define TAG_IGNORE UINT64_C(1)
-#define TAG_TIMEOUT UINT64_C(2)
 
 typedef struct Uring {
         struct io_uring ring;
-        struct __kernel_timespec timeout; /* must stay until it is submitted */
-        uint64_t armed_usec;              /* USEC_INFINITY: no timeout is in flight */
-        bool starved;                     /* there was no entry for all of this turn */
+        bool starved; /* there was no entry for all of this turn */
         unsigned oneshot_every;
         unsigned n_multishots;
 } Uring;
@@ -81,7 +75,6 @@ static int uring_open(Loop *loop, const LoopParams *params) {
         u = calloc(1, sizeof(*u));
         if (!u)
                 return -ENOMEM;
-        u->armed_usec = USEC_INFINITY;
         u->oneshot_every = params->oneshot_every;
 
         r = uring_setup(&u->ring, params->n_entries ?: N_ENTRIES_DEFAULT);
@@ -191,32 +184,6 @@ static void uring_submit_queued(Loop *loop) {
         }
 }
 
-static void uring_submit_timeout(Loop *loop) {
-        Uring *u = loop->uring;
-        uint64_t next_usec = loop_timers_next(loop);
-        struct io_uring_sqe *sqe;
-
-        if (next_usec >= u->armed_usec)
-                return;
-        sqe = uring_get_sqe(loop);
-        if (!sqe)
-                return;
-
-        u->timeout = (struct __kernel_timespec) {
-                .tv_sec = (int64_t) (next_usec / USEC_PER_SEC),
-                .tv_nsec = (int64_t) (next_usec % USEC_PER_SEC * NSEC_PER_USEC),
-        };
-        if (u->armed_usec == USEC_INFINITY) {
-                io_uring_prep_timeout(sqe, &u->timeout, 0, IORING_TIMEOUT_ABS | IORING_TIMEOUT_BOOTTIME);
-                io_uring_sqe_set_data64(sqe, TAG_TIMEOUT);
-        } else {
-                /* It stays on the clock that it was armed with. */
-                io_uring_prep_timeout_update(sqe, &u->timeout, TAG_TIMEOUT, IORING_TIMEOUT_ABS);
-                io_uring_sqe_set_data64(sqe, TAG_IGNORE);
-        }
-        u->armed_usec = next_usec;
-}
-
 static bool uring_needs_enter(const struct io_uring *ring) {
         unsigned flags = IO_URING_READ_ONCE(*ring->sq.kflags);
 
@@ -244,9 +211,7 @@ static void uring_reap(Loop *loop) {
         io_uring_for_each_cqe(&u->ring, head, cqe) {
                 uint64_t data = io_uring_cqe_get_data64(cqe);
 
-                if (data == TAG_TIMEOUT)
-                        u->armed_usec = USEC_INFINITY;
-                else if (data != TAG_IGNORE)
+                if (data != TAG_IGNORE)
                         loop_push_ready(loop, (LoopOp *) (uintptr_t) data, cqe->res,
                                         cqe->flags & IORING_CQE_F_MORE);
                 n++;
@@ -263,7 +228,6 @@ static int uring_turn(Loop *loop, bool wait) {
         u->starved = false;
         uring_submit_cancelling(loop);
         uring_submit_queued(loop);
-        uring_submit_timeout(loop);
 
         r = uring_enter(loop, wait && !overflow && !u->starved);
         if (r < 0)

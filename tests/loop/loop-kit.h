@@ -108,3 +108,17 @@ static inline void loop_kit_unpoke(int event_fd) {
 
         cr_assert_eq(read(event_fd, &n, sizeof(n)), (ssize_t) sizeof(n));
 }
+
+/* What could be done is done after this, in a few turns: their reason is a descriptor that is ready. */
+static inline void loop_kit_settle(Loop *loop) {
+        int fd = loop_kit_eventfd();
+        Probe probe;
+
+        loop_kit_poke(fd);
+        probe_init(&probe, loop);
+        for (unsigned i = 1; i <= 3; i++) {
+                loop_poll(&probe.op, fd, POLLIN, false);
+                probe_await(&probe, i);
+        }
+        close(fd);
+}

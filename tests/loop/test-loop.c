@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Turns and their phases */
 
-#include <pthread.h>
-#include <signal.h>
-
 #include "loop/timer.h"
 #include "loop/loop-kit.h"
 
@@ -298,59 +295,4 @@ Test(loop, one_enter_for_many_operations) {
         cr_assert_eq(loop_stats(loop)->n_completed, ARRAY_SIZE(probes));
         loop_free(loop);
         close(fd);
-}
-
-/* --- misuse stops the program ------------------------------------------------------------------------ */
-
-/* Reached when it doesn't: past the teardown, which would abort for the leaks and look like success. */
-static void survived(void) {
-        _exit(EXIT_SUCCESS);
-}
-
-static void nested_op(LoopOp *op, int result, uint32_t flags) {
-        loop_run_once(op->loop);
-}
-
-LOOP_TEST(loop, turn_within_a_callback_aborts, .signal = SIGABRT) {
-        Cast cast;
-
-        cast_init(&cast, kind);
-        cast.op.fn = nested_op;
-        loop_kit_poke(cast.fd);
-        loop_poll(&cast.op, cast.fd, POLLIN, false);
-        loop_run_once(cast.loop);
-        survived();
-}
-
-LOOP_TEST(loop, free_with_an_armed_operation_aborts, .signal = SIGABRT) {
-        Cast cast;
-
-        cast_init(&cast, kind);
-        loop_poll(&cast.op, cast.fd, POLLIN, false);
-        loop_free(cast.loop);
-        survived();
-}
-
-LOOP_TEST(loop, arming_twice_aborts, .signal = SIGABRT) {
-        Cast cast;
-
-        cast_init(&cast, kind);
-        loop_poll(&cast.op, cast.fd, POLLIN, false);
-        loop_poll(&cast.op, cast.fd, POLLIN, false);
-        survived();
-}
-
-static void *foreign_turn(void *loop) {
-        loop_run_once(loop);
-        return NULL;
-}
-
-LOOP_TEST(loop, foreign_thread_aborts, .signal = SIGABRT) {
-        pthread_t thread;
-        Cast cast;
-
-        cast_init(&cast, kind);
-        cr_assert_eq(pthread_create(&thread, NULL, foreign_turn, cast.loop), 0);
-        pthread_join(thread, NULL);
-        survived();
 }
