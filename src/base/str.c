@@ -152,6 +152,19 @@ void str_defuse(char *s, size_t len) {
                         s[i] = '?';
 }
 
+void str_repair(char *s, size_t len) {
+        for (size_t i = 0; i < len;) {
+                size_t n = utf8_sequence((const unsigned char *) s + i, len - i);
+
+                if (n == 0) {
+                        s[i] = '?';
+                        n = 1;
+                }
+                i += n;
+        }
+        str_defuse(s, len);
+}
+
 static int digit_value(char c) {
         if (c >= '0' && c <= '9')
                 return c - '0';

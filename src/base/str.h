@@ -52,6 +52,8 @@ bool str_is_printable_ascii(const char *s, size_t len);
 
 /* Replaces control bytes by '?', for what people and logs read. */
 void str_defuse(char *s, size_t len);
+/* The same, and bytes that are no UTF-8: what D-Bus must be able to carry. */
+void str_repair(char *s, size_t len);
 
 /* The whole string, decimal digits only: 0, -EINVAL or -ERANGE; *ret is set on success only. */
 int str_parse_u64(const char *s, uint64_t *ret);

@@ -49,11 +49,26 @@ static const bool legal[_CLAIM_STATE_MAX][_CLAIM_STATE_MAX] = {
         [CLAIM_SUSPENDED] = { [CLAIM_HELD] = true, [CLAIM_RELEASED] = true, [CLAIM_LOST] = true },
 };
 
+/* For people, and D-Bus: UTF-8 without control bytes, cut between characters. */
+static int text_copy(char **to, const char *from) {
+        size_t len = strnlen(from, CLAIM_DESCRIPTION_MAX);
+        int r;
+
+        if (len == CLAIM_DESCRIPTION_MAX)
+                while (len > 0 && ((unsigned char) from[len] & 0xc0) == 0x80)
+                        len--;
+        r = strndup_to(to, from, len);
+        if (r < 0)
+                return r;
+        str_repair(*to, len);
+        return 0;
+}
+
 static int owner_copy(ClaimOwner *to, const ClaimOwner *from) {
         to->uid = from->uid;
         to->pid = from->pid;
-        if (strdup_to(&to->unit, from->unit ?: "") < 0 || strdup_to(&to->comm, from->comm ?: "") < 0 ||
-            strndup_to(&to->description, from->description ?: "", CLAIM_DESCRIPTION_MAX) < 0)
+        if (text_copy(&to->unit, from->unit ?: "") < 0 || text_copy(&to->comm, from->comm ?: "") < 0 ||
+            text_copy(&to->description, from->description ?: "") < 0)
                 return -ENOMEM;
         return 0;
 }
@@ -117,6 +132,9 @@ void claim_tell(Claim *claim, ClaimNews news, Effects *fx) {
         /* That it waits is no news for one that has it, nor is its grant for one that ended meanwhile. */
         if (news == NEWS_ACQUIRED)
                 claim->news &= ~(unsigned) NEWS_QUEUED;
+        /* A conversion that came true overtakes one that failed before it. */
+        if (news == NEWS_CONVERTED)
+                claim->news &= ~(unsigned) NEWS_CONVERT_FAILED;
         if (news & NEWS_TERMINAL)
                 claim->news = 0;
         claim->news |= news;

@@ -116,3 +116,10 @@ Test(str, booleans) {
         kit_fails(str_parse_bool("maybe", &b), -EINVAL);
         kit_fails(str_parse_bool("", &b), -EINVAL);
 }
+
+Test(str, repair) {
+        char text[] = "a\nb\xff\xc3-\xc3\xa9\xe2\x82";
+
+        str_repair(text, strlen(text));
+        kit_streq(text, "a?b?" "?-\xc3\xa9?" "?");
+}
