@@ -31,8 +31,10 @@ void token_source_init(TokenSource *s, uint64_t stored_ceiling) {
 
 uint64_t token_source_next(TokenSource *s, uint64_t last, uint64_t realtime_nsec) {
         /* A slot goes on from its last token; a new one starts at the clock, or above all that were given if the
-         * clock says less: its name may have had a slot before. */
-        uint64_t token = last ? last + 1 : MAX(realtime_nsec, s->high + 1);
+         * clock says less: its name may have had a slot before. A clock that jumped over the ceiling has to wait
+         * until a greater one is stored: a crash would forget the jump. */
+        bool beyond = s->ceiling > 0 && realtime_nsec >= s->ceiling;
+        uint64_t token = last ? last + 1 : MAX(beyond ? 0 : realtime_nsec, s->high + 1);
 
         s->high = MAX(s->high, token);
         return token;
