@@ -33,6 +33,14 @@ static bool byte_is_control(unsigned char c) {
         return c < 0x20 || c == 0x7f;
 }
 
+/* In valid UTF-8: also U+0080 to U+009F, which terminals obey like ESC and a letter. */
+static bool has_control(const char *name) {
+        for (const unsigned char *p = (const unsigned char *) name; *p; p++)
+                if (byte_is_control(*p) || (p[0] == 0xc2 && p[1] < 0xa0))
+                        return true;
+        return false;
+}
+
 NameError name_check(const char *name) {
         size_t len = strnlen(name, NAME_LEN_MAX + 1);
 
@@ -44,10 +52,7 @@ NameError name_check(const char *name) {
                 return NAME_E_UTF8;
         if (streq(name, ".") || streq(name, ".."))
                 return NAME_E_DOTS;
-        for (size_t i = 0; i < len; i++)
-                if (byte_is_control((unsigned char) name[i]))
-                        return NAME_E_CONTROL;
-        return NAME_OK;
+        return has_control(name) ? NAME_E_CONTROL : NAME_OK;
 }
 
 NameError name_check_cluster(const char *name) {
@@ -99,10 +104,11 @@ int name_encode(NameForm form, const char *name, char *ret, size_t size) {
 
         for (const char *p = name; *p; p++) {
                 unsigned char c = (unsigned char) *p;
+                bool safe = a->is_safe(c, p == name);
 
-                if (len + prefix_len + 2 >= size)
+                if (len + (safe ? 1 : prefix_len + 2) >= size)
                         return -ENAMETOOLONG;
-                if (a->is_safe(c, p == name)) {
+                if (safe) {
                         ret[len++] = *p;
                         continue;
                 }

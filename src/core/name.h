@@ -3,9 +3,9 @@
 
 /* Names of locks, groups, elections: what is allowed, and their forms in other alphabets
  *
- * A name is UTF-8, 1 to 255 bytes, without NUL and other control characters, and not "." or "..". In ZooKeeper's
- * /tooz it is also printable ASCII without '/', because one other name there makes every Python peer's get_groups()
- * raise.
+ * A name is UTF-8, 1 to 255 bytes, without NUL and other control characters (C0, DEL, C1), and not "." or "..". In
+ * ZooKeeper's /tooz it is also printable ASCII without '/', because one other name there makes every Python peer's
+ * get_groups() raise.
  *
  * One codec makes all forms: bytes outside the form's safe set become an escape character and two hex digits, so
  * every form can be read back, and two names never share one. */
