@@ -9,6 +9,9 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include <tooz/tooz-event.h>
+#include <tooz/tooz.h>
+
 #include "base/hash.h"
 #include "base/heap.h"
 #include "base/list.h"
@@ -16,8 +19,6 @@
 #include "base/time.h"
 #include "client/event.h"
 #include "client/page.h"
-#include <tooz/tooz-event.h>
-#include <tooz/tooz.h>
 
 #define AGENT_NAME "org.tooz.Agent1"
 #define AGENT_PATH "/org/tooz/Agent1"

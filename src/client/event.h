@@ -7,9 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <tooz/tooz.h>
+
 #include "base/list.h"
 #include "base/table.h"
-#include <tooz/tooz.h>
 
 #define EVENT_SIZE_MAX 4096
 #define EVENT_FIELDS_MAX 32

@@ -6,8 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/macro.h"
 #include <tooz/tooz-page.h>
+
+#include "base/macro.h"
 
 typedef struct Page {
         unsigned n_ref;
