@@ -106,9 +106,10 @@ def reap_all():
         _children.pop().reap()
 
 
-def forget_all():
-    """In a forked helper: these are the parent's children, not ours."""
-    _children.clear()
+def kill_all():
+    """From a watchdog's thread: whoever waits for one of them sees its end."""
+    for child in list(_children):
+        child.signal(signal.SIGKILL)
 
 
 def fds_of(pid):

@@ -96,9 +96,10 @@ class Rig:
         return "\n".join(parts)
 
     def close(self):
-        for server in self.servers:
-            server.close_clients()
+        """Processes first: closing a connection may wait for whoever is at the other end."""
+        proc.reap_all()
         for agent in self.agents:
             agent.close_clients()
-        proc.reap_all()
+        for server in self.servers:
+            server.close_clients()
         self.scratch.remove()

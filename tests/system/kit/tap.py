@@ -5,6 +5,7 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 
@@ -32,8 +33,33 @@ def skip(reason):
 
 
 def _on_alarm(_number, _frame):
-    faulthandler.dump_traceback(all_threads=True)
     raise TimeoutError(f"the test did not end within {TEST_PATIENCE_SEC} s")
+
+
+class Watchdog:
+    """Ends a test that takes too long, in whatever it is stuck: libdbus waits for ever in a connect, and
+    Python's signal handlers do not run meanwhile. The other end of every wait is a process of ours."""
+
+    def __init__(self):
+        self.timers = [threading.Timer(TEST_PATIENCE_SEC, self.bark),
+                       threading.Timer(TEST_PATIENCE_SEC + 60, self.bite)]
+        for timer in self.timers:
+            timer.daemon = True
+            timer.start()
+
+    def bark(self):
+        faulthandler.dump_traceback(all_threads=True)
+        proc.kill_all()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+
+    def bite(self):
+        proc.kill_all()
+        print("Bail out! stuck while cleaning up", flush=True)
+        os._exit(1)
+
+    def stop(self):
+        for timer in self.timers:
+            timer.cancel()
 
 
 def _on_term(number, _frame):
@@ -50,7 +76,7 @@ def _run(function):
     """None, or the exception that makes the test fail."""
     rig = Rig()
     problem = None
-    signal.alarm(TEST_PATIENCE_SEC)
+    watchdog = Watchdog()
     try:
         function(rig)
         rig.inspect()
@@ -60,8 +86,8 @@ def _run(function):
             _note(traceback.format_exc())
             _note(rig.describe())
     finally:
-        signal.alarm(0)
         rig.close()
+        watchdog.stop()
     return problem
 
 
