@@ -5,47 +5,9 @@
 set -u
 : "${srcdir:?}" "${builddir:?}"
 . "$srcdir/tests/tools/tap.sh"
-
-# systemd and the bus daemon look below /usr, so that is where a build for them goes (make test has one).
-grep -qs '^ExecStart=/usr/libexec/' "$builddir/systemd/tooz-agent.service" ||
-        skip_all "this build is not configured with --prefix=/usr"
-
-# A mount namespace of our own, where that is allowed.
-if [ "${1:-}" != inside ] && [ "$(id -u)" = 0 ] && unshare --mount true 2>/dev/null; then
-        exec unshare --mount --propagation private "$0" inside
-fi
-
-work=$(mktemp -d)
-root=
-cleanup() {
-        if [ -n "$root" ]; then umount -R "$root"; fi
-        if mountpoint -q "$work"; then umount "$work"; fi
-        rm -rf "$work"
-}
-trap cleanup EXIT
-
-# The lower layers must lie on different file systems, so ours is a tmpfs. / is seen through an empty upper layer.
-overlay() {
-        mkdir "$work/upper" "$work/scratch" "$work/root" &&
-                mount -t overlay -o "lowerdir=$dest:/,upperdir=$work/upper,workdir=$work/scratch" tooz-test "$work/root" ||
-                return 1
-        root=$work/root
-        mount --rbind /proc "$root/proc" && mount --rbind /sys "$root/sys" && mount --rbind /dev "$root/dev" &&
-                mount -t tmpfs -o mode=755 tooz-test "$root/run"
-}
-
-why=
-if [ "${1:-}" != inside ]; then
-        why="no mount namespace here: needs root"
-elif ! mount -t tmpfs -o mode=755 tooz-test "$work"; then
-        why="no tmpfs can be mounted here"
-fi
-dest=$work/dest
-
-# Commands of the installed tree
-in_root() {
-        chroot "$root" env PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@" 2>&1
-}
+# shellcheck source=tests/system/kit/host.sh
+. "$srcdir/tests/system/kit/host.sh"
+host_enter "$@"
 
 installed() {
         [ -e "$dest$1" ] || echo "$1 is missing"
@@ -53,7 +15,7 @@ installed() {
 
 unit=usr/lib/systemd/system/tooz-agent.service
 
-if out=$(make -s -C "$builddir" install DESTDIR="$dest" 2>&1); then ok "make install"; else not_ok "make install" "$out"; fi
+if out=$(host_install); then ok "make install"; else not_ok "make install" "$out"; fi
 check "files in their places" "$(
         installed /$unit
         installed /usr/lib/sysusers.d/tooz.conf
@@ -85,26 +47,25 @@ else
         skip "bus policy is well-formed" "xmllint is not installed"
 fi
 
-[ -n "$why" ] || overlay || why="no overlay over / can be mounted here"
-if [ -n "$why" ]; then
+if ! host_overlay; then
         skip "the installed tree as / of a host" "$why"
         tap_done
 fi
 
-check "systemd-analyze verify has nothing to say" "$(in_root systemd-analyze verify --man=no tooz-agent.service || echo failed)"
+check "systemd-analyze verify has nothing to say" "$(host_chroot systemd-analyze verify --man=no tooz-agent.service || echo failed)"
 check "the user is made" "$(
-        in_root systemd-sysusers >"$work/sysusers" || cat "$work/sysusers"
-        in_root getent passwd tooz >/dev/null || echo "no user tooz"
+        host_chroot systemd-sysusers >"$work/sysusers" || cat "$work/sysusers"
+        host_chroot getent passwd tooz >/dev/null || echo "no user tooz"
 )"
 check "the folders are made" "$(
-        in_root systemd-tmpfiles --create /usr/lib/tmpfiles.d/tooz.conf || echo failed
-        in_root stat -c '%U:%G %a %n' /run/tooz /etc/tooz /etc/tooz/agent.conf.d >"$work/folders"
+        host_chroot systemd-tmpfiles --create /usr/lib/tmpfiles.d/tooz.conf || echo failed
+        host_chroot stat -c '%U:%G %a %n' /run/tooz /etc/tooz /etc/tooz/agent.conf.d >"$work/folders"
         printf '%s\n' "tooz:tooz 755 /run/tooz" "root:root 755 /etc/tooz" "root:root 755 /etc/tooz/agent.conf.d" |
                 diff - "$work/folders"
 )"
 check "the programs start" "$(
-        in_root /usr/libexec/tooz/tooz-agent --version >/dev/null || echo "tooz-agent --version fails"
-        in_root toozctl --version >/dev/null || echo "toozctl --version fails"
+        host_chroot /usr/libexec/tooz/tooz-agent --version >/dev/null || echo "tooz-agent --version fails"
+        host_chroot toozctl --version >/dev/null || echo "toozctl --version fails"
 )"
 
 # A bus daemon with the policies of that host: who may own the name, who may call it.

@@ -48,10 +48,10 @@ plant() {
 # lines FORMAT N: that many lines, each with its number
 lines() {
         i=0
-        while [ $i -lt "$2" ]; do
+        while [ "$i" -lt "$2" ]; do
                 i=$((i + 1))
                 # shellcheck disable=SC2059  # the text is a format
-                printf "$1\\\\n" $i
+                printf "$1\\\\n" "$i"
         done
 }
 
