@@ -204,6 +204,21 @@ def _(rig):
         assert holders[0]["token"] == holder.token
 
 
+@test("tokens rise although the lock's folder was deleted and made anew")
+def _(rig):
+    zk, a, _ = two_agents(rig)
+    tokens = []
+    for _ in range(3):
+        for _ in range(2):
+            claim = request(a)
+            claim.acquired()
+            tokens.append(claim.token)
+            claim.close()
+            wait_for(lambda: not zk.lock_nodes("backup"), "the lock to be free")
+        zk.client().delete("/tooz/locks/backup")
+    assert tokens == sorted(set(tokens)), tokens
+
+
 @test("names that Tooz cannot have are refused in a cluster domain")
 def _(rig):
     _, a, _ = two_agents(rig)

@@ -265,20 +265,48 @@ def _(rig):
     claim.acquired()
 
 
-@test("away for so long that the handle is replaced: it comes back under a new session")
+@test("away for so long that the handle is replaced: a node of the old session, which a restarted server "
+      "keeps alive, is nobody's")
 def _(rig):
     zk = rig.zookeeper()
-    agent = rig.agent("a", zk, session_sec=1.5)
+    session_sec = 2
+    agent = rig.agent("a", zk, session_sec=session_sec)
     old = agent.session()
-    claim = request(agent)
+    claim, waiter = request(agent), request(agent)
     claim.acquired()
+    node = zk.lock_nodes("backup")[0]
     zk.stop()
     seen_through(claim, "lost")
-    run_for(3 * 1.5 + 1)
+    run_for(3 * session_sec + 1)
     zk.start()
-    again = request(agent)
-    again.acquired()
-    assert again.token > claim.token and agent.session() != old
+    waiter.acquired()
+    session = agent.session()
+    assert waiter.token > claim.token and session != old
+    nodes = zk.ephemerals()
+    assert node not in nodes, "granted beside the old session's node"
+    assert [nodes[path] for path in zk.lock_nodes("backup")] == [session]
+
+
+@test("the deadline counts from the last heartbeat but one: never more than 7/12 of the timeout ahead")
+def _(rig):
+    zk = rig.zookeeper()
+    proxy = rig.proxy(zk)
+    agent = rig.agent("a", proxy)
+    agent.client()
+    page = page_of(agent)
+
+    def beats():
+        return proxy.status()["replies"].get("set-data", 0)
+
+    # the handshake of a new session stands for itself: only later is the rule in force
+    start = beats()
+    wait_for(lambda: beats() >= start + 3, "three heartbeats")
+    start = beats()
+    timeout = page.read()[2]
+    while beats() < start + 4:
+        deadline = page.deadline()
+        ahead = deadline - now_usec()
+        assert ahead <= timeout * 7 // 12, f"{ahead} us ahead, of {timeout}"
 
 
 if __name__ == "__main__":
