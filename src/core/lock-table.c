@@ -8,7 +8,7 @@
 #include "base/time.h"
 #include "core/lock-table.h"
 
-/* How many locks without claims are kept to tell of a death. */
+/* How many locks without claims are kept to tell how their last holder left. */
 #define REMEMBERED_MAX 65536u
 
 void lock_table_init(LockTable *t, Session *session, TokenSource *tokens) {
@@ -152,7 +152,7 @@ int lock_table_break(LockTable *t, const char *name, uint64_t token, uint64_t no
         if (!found)
                 return LOCK_E_STALE_TOKEN;
         /* How it left is not how a holder leaves: the next one can't rely on what was protected. */
-        if (lock->queue.n_holders == 0)
+        if (lock->queue.n_holders == 0 && lock->previous != PREVIOUS_DIED)
                 lock->previous = PREVIOUS_UNKNOWN;
         if (whole && lock->queue.n_holders == 0 && lock->tenure.force)
                 tenure_give_up(&lock->tenure, lock->tenure.force, fx);

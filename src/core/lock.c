@@ -172,6 +172,10 @@ static void lock_grant(Lock *lock, Claim *claim, uint64_t now, Effects *fx) {
         claim->epoch = lock_is_cluster(lock) ? lock->table->session->epoch : 0;
         if (upgrade) {
                 claim->convert_reason = REASON_NONE;
+                /* A reader that died beside it was a conflicting holder before it. */
+                if (lock->leaving == PREVIOUS_DIED)
+                        claim->previous = PREVIOUS_DIED;
+                lock->leaving = PREVIOUS_RELEASED;
                 claim_tell(claim, NEWS_CONVERTED, fx);
                 return;
         }
@@ -208,10 +212,21 @@ static bool lock_may_grant(const Lock *lock, uint64_t now) {
 }
 
 static void lock_grant_all(Lock *lock, uint64_t now, Effects *fx) {
+        ListLink *last = list_last(&lock->queue.holders), *new;
         Claim *claim;
 
         while ((claim = lock_queue_next(&lock->queue)) && lock_may_grant(lock, now))
                 lock_grant(lock, claim, now, fx);
+
+        /* Those who wait behind arrived before the new holders could be told of them. */
+        if (!lock_queue_head(&lock->queue) && !lock->tenure.foreign_waits)
+                return;
+        new = last ? list_next(&lock->queue.holders, last) : list_first(&lock->queue.holders);
+        for (; new; new = list_next(&lock->queue.holders, new)) {
+                claim = list_entry(new, Claim, link);
+                if (claim->flags & CLAIM_NOTIFY_CONTENTION)
+                        claim_tell(claim, NEWS_CONTENDED, fx);
+        }
 }
 
 /* Does anybody hold under the node in force, apart from the one for whose upgrade the next one was made? */
@@ -349,7 +364,7 @@ static void lock_settle_cluster(Lock *lock, uint64_t now, Effects *fx) {
         lock_set_timer(lock);
 }
 
-/* Nothing left but, perhaps, the memory of a death. */
+/* Nothing left but, perhaps, the memory of a holder that did not release. */
 static void lock_retire(Lock *lock) {
         LockTable *t = lock->table;
         bool idle = lock->queue.n_holders == 0 && lock->queue.n_waiters == 0 && list_is_empty(&lock->tenure.nodes) &&
@@ -363,7 +378,7 @@ static void lock_retire(Lock *lock) {
                 return;
         }
         /* In a cluster the record in ZooKeeper remembers. */
-        if (lock_is_cluster(lock) || lock->previous != PREVIOUS_DIED) {
+        if (lock_is_cluster(lock) || lock->previous == PREVIOUS_RELEASED) {
                 lock_free(lock);
                 return;
         }

@@ -31,7 +31,7 @@ struct Lock {
         uint64_t token_last; /* of the last grant on this host */
         Previous previous;   /* how the last conflicting holder left: told to who is granted now */
         Previous leaving;    /* how those who hold now have left so far: becomes `previous` */
-        ListLink memory;     /* on table->remembered: no claims, but the next holder is to be told of a death */
+        ListLink memory;     /* on table->remembered: no claims, but the last holder did not release */
 
         unsigned want; /* LockWant */
         Effect effect;
