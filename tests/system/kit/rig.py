@@ -17,6 +17,11 @@ from .workload import Workload
 from .zk import ZooKeeper
 
 
+# What no log may contain.
+REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "Traceback (most recent",
+           "assertion '", "Assertion `")
+
+
 class Rig:
     """Verbs that start things. Whatever they start ends with the test."""
 
@@ -84,6 +89,11 @@ class Rig:
                 wait_for(lambda: not [p for p in server.ephemerals() if p.startswith(("/tooz", "/toozd"))],
                          "the agents' znodes to be gone")
         self.history.check(*self.checks)
+        for path in glob.glob(self.scratch("*.log")):
+            with open(path, encoding="utf-8", errors="replace") as f:
+                text = f.read()
+            for report in REPORTS:
+                assert report not in text, f"{os.path.basename(path)}: {report}"
 
     def describe(self):
         """The ends of all logs, for a test that failed."""
