@@ -22,7 +22,7 @@ DECLARE_STRING_TABLE(loop_kind, LoopKind); /* "auto", "io_uring", "epoll" */
 
 typedef struct LoopStats {
         uint64_t n_turns;
-        uint64_t n_enters;    /* system calls of the loop itself: io_uring_enter, or epoll's and the direct ones */
+        uint64_t n_enters;    /* system calls of the loop: io_uring_enter, or epoll's and the direct ones; timerfd */
         uint64_t n_submitted; /* operations handed to the kernel */
         uint64_t n_completed; /* completions given to callbacks */
         uint64_t n_overflow;  /* turns that found the completion queue overflown */

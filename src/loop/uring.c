@@ -7,10 +7,10 @@
  *
  *  - Submission queue full: what is there is submitted, then the next entry is taken. When even that gives
  *    none, the rest stays queued and the turn doesn't wait.
- *  - Completion queue full: the kernel keeps what doesn't fit (FEAT_NODROP) and says so in a flag; the turn
- *    that sees it takes what is there and the next one doesn't wait. Multishot operations end then without
- *    F_MORE: loop_op_run() arms them again. A completion that the kernel had no memory to keep makes enter
- *    fail with EBADR: that can't be mended and ends loop_run().
+ *  - Completion queue full: the kernel keeps what doesn't fit (FEAT_NODROP), says so in a flag, and hands it
+ *    over at the next enter, which doesn't wait then. Multishot operations end without F_MORE: loop_op_run()
+ *    arms them again. A completion that the kernel had no memory to keep makes enter fail with EBADR: that
+ *    can't be mended and ends loop_run().
  *  - Cancellation names the operation's address. Its own completion is nothing: the operation's tells all.
  *    It can't hit the operation's next life: the kernel looks it up while submitting, and the next arming is
  *    submitted behind it.
@@ -221,15 +221,14 @@ static void uring_reap(Loop *loop) {
 
 static int uring_turn(Loop *loop, bool wait) {
         Uring *u = loop->uring;
-        bool overflow = io_uring_cq_has_overflow(&u->ring);
         int r;
 
-        loop->stats.n_overflow += overflow;
+        loop->stats.n_overflow += io_uring_cq_has_overflow(&u->ring);
         u->starved = false;
         uring_submit_cancelling(loop);
         uring_submit_queued(loop);
 
-        r = uring_enter(loop, wait && !overflow && !u->starved);
+        r = uring_enter(loop, wait && !u->starved);
         if (r < 0)
                 return r;
         uring_reap(loop);

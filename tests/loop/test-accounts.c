@@ -14,6 +14,8 @@ KIT_SUITE(accounts);
 
 static Prng fault_prng;
 static unsigned fault_percent;
+static bool submit_fails;
+static unsigned unknown_flags; /* of io_uring_setup(), as on older kernels */
 static unsigned n_faults;
 
 static int fault_draw(void) {
@@ -27,8 +29,12 @@ static int fault_draw(void) {
 
 #define REAL(name) ((__typeof__(&(name))) (uintptr_t) dlsym(RTLD_NEXT, #name))
 
+int io_uring_queue_init(unsigned n_entries, struct io_uring *ring, unsigned flags) {
+        return flags & unknown_flags ? -EINVAL : REAL(io_uring_queue_init)(n_entries, ring, flags);
+}
+
 int io_uring_submit(struct io_uring *ring) {
-        int r = fault_draw();
+        int r = submit_fails ? -EAGAIN : fault_draw();
 
         return r < 0 ? r : REAL(io_uring_submit)(ring);
 }
@@ -171,13 +177,56 @@ LOOP_TEST(accounts, in_a_tiny_ring_with_ends) {
         random_events(loop);
 }
 
-Test(accounts, with_a_failing_kernel) {
+static void tiny_random_events(void) {
         Loop *loop;
 
         loop_kit_require(LOOP_URING);
         kit_ok(loop_new_with(&loop, LOOP_URING, &(LoopParams) { .n_entries = 8, .oneshot_every = 3 }));
         prng_init(&fault_prng, kit_seed());
-        fault_percent = 30;
         random_events(loop);
+}
+
+Test(accounts, with_a_failing_kernel) {
+        fault_percent = 30;
+        tiny_random_events();
         cr_assert_gt(n_faults, 100);
+}
+
+Test(accounts, on_linux_6_0) {
+        unknown_flags = IORING_SETUP_DEFER_TASKRUN;
+        tiny_random_events();
+}
+
+Test(accounts, on_linux_5_19) {
+        unknown_flags = IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER;
+        tiny_random_events();
+}
+
+/* What finds no entry in this turn isn't left behind while the loop waits for those that did. */
+Test(accounts, more_than_can_be_submitted) {
+        Probe idle[8], ready;
+        int never, fd;
+        Loop *loop;
+
+        loop_kit_require(LOOP_URING);
+        kit_ok(loop_new_with(&loop, LOOP_URING, &(LoopParams) { .n_entries = ARRAY_SIZE(idle) }));
+        never = loop_kit_eventfd();
+        fd = loop_kit_eventfd();
+        loop_kit_poke(fd);
+        submit_fails = true;
+
+        for (size_t i = 0; i < ARRAY_SIZE(idle); i++) {
+                probe_init(&idle[i], loop);
+                loop_poll(&idle[i].op, never, POLLIN, false);
+        }
+        probe_init(&ready, loop);
+        loop_poll(&ready.op, fd, POLLIN, false);
+        probe_await(&ready, 1);
+
+        for (size_t i = 0; i < ARRAY_SIZE(idle); i++)
+                loop_op_cancel(&idle[i].op);
+        kit_ok(loop_drain(loop));
+        loop_free(loop);
+        close(never);
+        close(fd);
 }

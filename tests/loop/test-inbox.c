@@ -180,7 +180,8 @@ Test(inbox, wakes_without_multishot) {
                 while (office.n_got <= i)
                         kit_ok(loop_run_once(loop));
         }
-        cr_assert_eq(loop_stats(loop)->n_rearmed, 20);
+        loop_kit_settle(loop);
+        cr_assert_eq(loop_stats(loop)->n_rearmed, 20); /* not spinning on what was seen */
         inbox_deinit(&office.inbox);
         loop_free(loop);
 }

@@ -163,6 +163,53 @@ LOOP_TEST(loop, triggered_in_its_own_phase) {
         cast_deinit(&cast);
 }
 
+/* Alone, with nothing else that would end a wait. */
+static void lone_defer(LoopDefer *defer) {
+        Cast *cast = container_of(defer, Cast, defer);
+
+        cast_tell(cast, 'd');
+        if (strlen(cast->story) < 3)
+                loop_defer_trigger(defer);
+}
+
+LOOP_TEST(loop, triggered_phase_lets_no_turn_wait) {
+        Cast cast;
+
+        for (LoopPhase phase = 0; phase < _LOOP_PHASE_MAX; phase++) {
+                cast_init(&cast, kind);
+                loop_defer_init(&cast.defer, cast.loop, phase, lone_defer);
+                loop_defer_trigger(&cast.defer);
+                for (int i = 0; i < 3; i++)
+                        kit_ok(loop_run_once(cast.loop));
+                kit_streq(cast.story, "ddd");
+                cast_deinit(&cast);
+        }
+}
+
+static void eager_defer(LoopDefer *defer) {
+        loop_defer_trigger(defer);
+}
+
+/* A loop that never waits still sees what comes in. */
+LOOP_TEST(loop, busy_phases_starve_no_operation) {
+        Cast cast;
+
+        cast_init(&cast, kind);
+        loop_poll(&cast.op, cast.fd, POLLIN, true);
+        loop_kit_settle(cast.loop);
+        cast.defer.fn = eager_defer;
+        loop_defer_trigger(&cast.defer);
+        for (int i = 0; i < 3; i++) {
+                loop_kit_poke(cast.fd);
+                kit_ok(loop_run_once(cast.loop));
+        }
+        kit_streq(cast.story, "ooo");
+        loop_defer_cancel(&cast.defer);
+        loop_op_cancel(&cast.op);
+        kit_ok(loop_drain(cast.loop));
+        cast_deinit(&cast);
+}
+
 static void rival_defer(LoopDefer *defer) {
         Cast *cast = container_of(defer, Cast, defer);
 

@@ -113,19 +113,22 @@ LOOP_TEST(op, recvmsg_brings_descriptors) {
 }
 
 LOOP_TEST(op, send_to_one_who_has_gone) {
+        static const int types[] = { SOCK_SEQPACKET, SOCK_STREAM };
         Loop *loop = loop_kit_new(kind);
         Probe send;
         int fds[2];
 
         /* A SIGPIPE would end the test. */
-        loop_kit_pair(SOCK_SEQPACKET, fds);
-        close(fds[1]);
-        probe_init(&send, loop);
-        loop_send(&send.op, fds[0], "x", 1);
-        probe_await(&send, 1);
-        cr_assert_eq(send.result, -EPIPE);
+        for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+                loop_kit_pair(types[i], fds);
+                close(fds[1]);
+                probe_init(&send, loop);
+                loop_send(&send.op, fds[0], "x", 1);
+                probe_await(&send, 1);
+                cr_assert_eq(send.result, -EPIPE);
+                close(fds[0]);
+        }
         loop_free(loop);
-        close(fds[0]);
 }
 
 /* Reads all that is there, and checks that packet follows packet. */

@@ -103,6 +103,30 @@ LOOP_TEST(poll, several_on_one_descriptor) {
         loop_kit_close_pair(fds);
 }
 
+/* One packet for two readers: one has it, the other waits on. */
+LOOP_TEST(poll, two_readers_of_one_descriptor) {
+        Loop *loop = loop_kit_new(kind);
+        Probe readers[2];
+        char buf[16];
+        int fds[2];
+
+        loop_kit_pair(SOCK_SEQPACKET, fds);
+        for (int i = 0; i < 2; i++) {
+                probe_init(&readers[i], loop);
+                loop_recv(&readers[i].op, fds[0], buf, sizeof(buf));
+        }
+        loop_kit_settle(loop);
+        for (unsigned n = 1; n <= 2; n++) {
+                cr_assert_eq(write(fds[1], "abc", 3), 3);
+                loop_kit_settle(loop);
+                cr_assert_eq(readers[0].n + readers[1].n, n);
+        }
+        cr_assert_eq(readers[0].n_ended, 1);
+        cr_assert_eq(readers[1].n_ended, 1);
+        loop_free(loop);
+        loop_kit_close_pair(fds);
+}
+
 /* A duplicate keeps the file open: with the descriptor closed, its events must not turn up as those of the
  * next file with that number. */
 LOOP_TEST(poll, closed_descriptor_with_a_duplicate) {

@@ -110,6 +110,7 @@ LOOP_TEST(pressure, thousand_operations_in_a_ring_of_eight) {
         arm_many(probes, loop, fd, false);
         loop_kit_settle(loop);
         cr_assert_eq(loop_stats(loop)->n_submitted, N_MANY + 3);
+        cr_assert_eq(loop_stats(loop)->n_turns, 3); /* all in the first one */
         loop_kit_poke(fd);
         await_many(probes, 1);
         kit_ok(loop_drain(loop));

@@ -3,6 +3,8 @@
  *
  * The filter stays with the process, which is that of one test. */
 
+#include <dlfcn.h>
+#include <liburing.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -12,6 +14,15 @@
 #include "loop/loop-kit.h"
 
 KIT_SUITE(refused);
+
+/* It stands before that of liburing. */
+static bool no_probe;
+
+struct io_uring_probe *io_uring_get_probe_ring(struct io_uring *ring) {
+        __typeof__(&io_uring_get_probe_ring) real = dlsym(RTLD_NEXT, "io_uring_get_probe_ring");
+
+        return no_probe ? NULL : real(ring);
+}
 
 static void refuse_io_uring(int error) {
         struct sock_filter filter[] = {
@@ -30,7 +41,6 @@ static void refuse_io_uring(int error) {
 static void refused_with(int error) {
         Loop *loop = NULL;
 
-        refuse_io_uring(error);
         kit_fails(loop_new(&loop, LOOP_URING), -error);
         cr_assert_null(loop);
 
@@ -42,18 +52,29 @@ static void refused_with(int error) {
 }
 
 Test(refused, by_sysctl) {
+        refuse_io_uring(EPERM);
         refused_with(EPERM);
 }
 
 Test(refused, by_sandbox) {
+        refuse_io_uring(ENOSYS);
         refused_with(ENOSYS);
 }
 
 Test(refused, by_old_kernel) {
+        refuse_io_uring(EINVAL);
         refused_with(EINVAL);
 }
 
+/* There is an io_uring, without what the loop needs of it. */
+Test(refused, by_somewhat_old_kernel) {
+        loop_kit_require(LOOP_URING);
+        no_probe = true;
+        refused_with(EOPNOTSUPP);
+}
+
 Test(refused, for_want_of_memory) {
+        refuse_io_uring(ENOMEM);
         refused_with(ENOMEM);
 }
 
