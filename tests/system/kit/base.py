@@ -38,12 +38,24 @@ def built(*path):
     return os.path.join(BUILDDIR, *path)
 
 
+PREFIX = "tooz-test-"
+
+
+def sweep(where):
+    """Remove what a killed run has left: its number is in the name."""
+    for name in os.listdir(where):
+        pid = name[len(PREFIX):].split("-")[0]
+        if name.startswith(PREFIX) and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            shutil.rmtree(os.path.join(where, name), ignore_errors=True)
+
+
 class Scratch:
     """A private directory on tmpfs, world-searchable since some clients run as other users."""
 
     def __init__(self):
-        where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.path = tempfile.mkdtemp(prefix="tooz-test-", dir=where)
+        where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+        sweep(where)
+        self.path = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=where)
         os.chmod(self.path, 0o755)
         self.owner = os.getpid()
 
