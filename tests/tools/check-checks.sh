@@ -119,6 +119,8 @@ tables() {
 }
 
 headers() {
+        HEADERS=planted
+        export HEADERS
         plant headers "a public header that needs another" include/tooz/planted.h "${guard}size_t planted(void);\\n#endif\\n"
         plant headers "a public header that is no C++" include/tooz/planted.h "${guard}int planted(int class);\\n#endif\\n"
         plant headers "a public header that is no C99" include/tooz/planted.h \
@@ -128,6 +130,8 @@ headers() {
 }
 
 shell() {
+        SCRIPTS=planted
+        export SCRIPTS
         command -v shellcheck >/dev/null || { skip "shell" "shellcheck is not installed"; return; }
         plant shell "an unquoted variable" tests/system/planted.sh '#!/bin/sh\nrm -f $1\n'
         plant shell "a script without suffix" tests/tools/planted '#!/bin/bash\nrm -f $1\n'

@@ -18,18 +18,19 @@ compile() {
         "$@" -x "$language" -std="$standard" -fsyntax-only "$work/x" 2>&1 || echo "$header: not as $standard"
 }
 
-public() {
-        (cd "$srcdir/include" && find tooz -name '*.h' | LC_ALL=C sort)
+# headers FOLDER: those below it; HEADERS= restricts them to names that contain it
+headers() {
+        (cd "$srcdir" && find "$1" -name "*${HEADERS:-}*.h" | sed 's|^[a-z]*/||' | LC_ALL=C sort)
 }
 
 each_public() {
-        public | while read -r header; do
+        headers include | while read -r header; do
                 compile "$1" "$2" "$header" "$3" -I"$srcdir/include" -pedantic -Wall -Wextra -Wundef -Wshadow -Werror
         done
 }
 
 internal() {
-        (cd "$srcdir/src" && find . -name '*.h' | sed 's|^\./||' | LC_ALL=C sort) | while read -r header; do
+        headers src | while read -r header; do
                 printf '#include "%s"\n' "$header" >"$work/x"
                 # shellcheck disable=SC2086  # flags are words
                 "$cc" -x c -std=gnu11 -fsyntax-only -include "$builddir/config.h" -I"$srcdir/src" \

@@ -7,8 +7,9 @@ srcdir=${srcdir:-.}
 cd "$srcdir"
 command -v shellcheck >/dev/null || skip_all "shellcheck is not installed"
 
+# SCRIPTS= restricts them to names that contain it
 scripts() {
-        find bootstrap .ci tests examples systemd -type f 2>/dev/null | LC_ALL=C sort | while read -r file; do
+        find bootstrap .ci tests examples systemd -type f -name "*${SCRIPTS:-}*" 2>/dev/null | LC_ALL=C sort | while read -r file; do
                 case "$file" in
                 *.sh) echo "$file" ;;
                 *) if head -n 1 "$file" | grep -qaE '^#!.*/(env )?(ba|da)?sh'; then echo "$file"; fi ;;
