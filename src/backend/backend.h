@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "base/macro.h"
 #include "core/lock.h"
 #include "core/realm.h"
 #include "loop/loop.h"
@@ -46,6 +47,8 @@ struct Backend {
 static inline Backend *backend_free(Backend *b) {
         return b ? b->ops->free(b) : NULL;
 }
+
+DEFINE_CLEANUP(Backend, backend_free);
 
 /* `node`: keeps the ceiling of tokens in `state_directory` (NULL: nowhere). -errno when it can't be read. */
 int node_backend_new(Backend **ret, Loop *loop, Realm *realm, Domain *domain, const char *state_directory);
