@@ -280,7 +280,7 @@ struct tooz_lock_info {
 };
 typedef int (*tooz_lock_handler)(const struct tooz_lock_info *lock, void *userdata);
 
-/* Locks of a domain (NULL or "": of all domains) that are held or waited for. */
+/* Locks of a domain (NULL or "": the default one) that are held or waited for. */
 int tooz_lock_foreach(tooz_client *c, const char *domain, uint64_t flags, tooz_lock_handler handler, void *userdata);
 
 TOOZ_END_DECLS

@@ -8,6 +8,10 @@
 #include "base/macro.h"
 #include "ctl/options.h"
 
+#define AGENT_PATH "/org/tooz/Agent1"
+#define AGENT_MANAGER "org.tooz.Agent1.Manager"
+#define AGENT_DOMAIN "org.tooz.Agent1.Domain"
+
 typedef struct Ctl {
         Options o;
         tooz_client *client; /* NULL: not connected yet */

@@ -8,8 +8,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
-#include "ctl/ctl.h"
-#include "ctl/format.h"
+#include "ctl/objects.h"
 
 /* --- list-locks --------------------------------------------------------------------------------- */
 
@@ -79,10 +78,37 @@ static int locks_on_lock(const struct tooz_lock_info *lock, void *userdata) {
         return 0;
 }
 
+static int list_domain(Ctl *ctl, const char *domain, LocksContext *context) {
+        int r;
+
+        r = tooz_lock_foreach(ctl->client, domain, 0, locks_on_lock, context);
+        if (r < 0)
+                (void) ctl_fail(ctl, r, "can't list the locks in %s", domain);
+        return r;
+}
+
+/* Those of the domain that was named, or of all. What can't be asked is left out, after a message. */
+static int list_domains(Ctl *ctl, LocksContext *context) {
+        _cleanup_(table_freep) Table *domains = NULL;
+        int r, result = 0;
+
+        if (*ctl->o.domain)
+                return list_domain(ctl, ctl->o.domain, context);
+        r = objects_get_domains(ctl, &domains);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < table_n_rows(domains); i++) {
+                r = list_domain(ctl, table_cell(domains, i, DOMAIN_NAME), context);
+                if (r < 0)
+                        result = r;
+        }
+        return result;
+}
+
 int verb_list_locks(Ctl *ctl) {
         _cleanup_(table_freep) Table *t = NULL;
         LocksContext context = { .globs = ctl->o.args };
-        int r;
+        int r, listed;
 
         if (ctl_connect(ctl) < 0)
                 return EXIT_ERROR;
@@ -90,16 +116,18 @@ int verb_list_locks(Ctl *ctl) {
         if (r < 0)
                 return ctl_fail(ctl, r, "can't list");
         context.table = t;
-        r = tooz_lock_foreach(ctl->client, ctl->o.domain, 0, locks_on_lock, &context);
-        if (r < 0)
-                return ctl_fail(ctl, r, "can't list the locks");
+        listed = list_domains(ctl, &context);
 
         r = table_print(t, &ctl->o, stdout);
+        if (r == -EINVAL) {
+                ctl_say("--output=%s: no such column", ctl->o.columns);
+                return EXIT_USAGE;
+        }
         if (r < 0)
-                return ctl_fail(ctl, r, r == -EINVAL ? "--output=%s" : "can't print", ctl->o.columns);
+                return ctl_fail(ctl, r, "can't print");
         if (ctl->o.json == JSON_OFF && ctl->o.legend && !ctl->o.columns)
-                printf("%zu locks listed.\n", table_n_rows(t));
-        return EXIT_OK;
+                printf("%zu %s listed.\n", table_n_rows(t), table_n_rows(t) == 1 ? "lock" : "locks");
+        return listed < 0 ? EXIT_ERROR : EXIT_OK;
 }
 
 /* --- lock-status -------------------------------------------------------------------------------- */
