@@ -6,7 +6,9 @@
  * The kit is what the agent is otherwise: it carries out the effects and keeps the realm's timer. */
 
 #include <stdio.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
@@ -159,6 +161,12 @@ static inline void client_open(Client *c, World *w, const char *address) {
         kit_ok(bus_pump_start(&c->pump, w->loop, bus, client_on_closed));
 }
 
+/* Before that, sending a descriptor would wait in sd-bus. */
+static inline void client_await_ready(Client *c) {
+        while (!c->closed && sd_bus_is_ready(c->pump.bus) <= 0)
+                world_turn(c->world);
+}
+
 static inline void client_close(Client *c) {
         if (c->pump.bus)
                 bus_pump_close(&c->pump, 0);
@@ -292,4 +300,29 @@ static inline void held_expect(World *w, Held *h, const char *event) {
 static inline void world_await_free(World *w, const char *name) {
         while (lock_table_find(&world_node(w)->locks, name))
                 world_turn(w);
+}
+
+static inline void held_close(World *w, Held *h, const char *name) {
+        h->fd = fd_close(h->fd);
+        world_await_free(w, name);
+}
+
+/* Turns that don't wait, for what must not happen. */
+static inline void world_turns(World *w, unsigned n) {
+        while (n-- > 0) {
+                loop_timer_set(&w->timer, 1);
+                world_turn(w);
+        }
+}
+
+static inline Claim *world_holder(World *w, const char *name) {
+        const Lock *lock = lock_table_find(&world_node(w)->locks, name);
+
+        return lock ? list_first_entry(&lock->queue.holders, Claim, link) : NULL;
+}
+
+static inline unsigned world_n_waiting(World *w, const char *name) {
+        const Lock *lock = lock_table_find(&world_node(w)->locks, name);
+
+        return lock ? lock->queue.n_waiters : 0;
 }
