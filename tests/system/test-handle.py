@@ -7,7 +7,7 @@ import socket
 import dbus
 
 from kit import main, test, wait_for
-from kit.client import refused_with
+from kit.client import NOTIFY_CONTENTION, refused_with
 
 
 @test("several claims on one handle: each is released alone, closing it releases the rest")
@@ -129,7 +129,7 @@ def _(rig):
 @test("contended: a holder that asked is told when somebody waits, another is not")
 def _(rig):
     agent = rig.agent()
-    asked = agent.client().request("a", NotifyContention=True)
+    asked = agent.client().request("a", flags=NOTIFY_CONTENTION)
     not_asked = agent.client().request("b")
     asked.acquired()
     not_asked.acquired()

@@ -92,13 +92,13 @@ class Agent:
                  pause=0.02)
 
     def session(self, domain="cluster"):
-        """The id of the ZooKeeper session, a number."""
+        """The id of the ZooKeeper session, a number; 0: none."""
         client = self.client()
         try:
             text = str(client.property("SessionId", f"/org/tooz/Agent1/domain/{domain}", DOMAIN))
         finally:
             self.hang_up(client)
-        return int(text, 16)
+        return int(text, 16) if text else 0
 
     # --- faults ------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ CLAIM = "org.tooz.Agent1.Claim"
 DOMAIN = "org.tooz.Agent1.Domain"
 ERROR = "org.tooz.Agent1.Error."
 NO_QUEUE = 1
+NOTIFY_CONTENTION = 4
 DATAGRAM_MAX = 4096
 
 

@@ -37,9 +37,9 @@ class Remote:
         self.process = Process([sys.executable, FILE, address, "direct" if direct else "bus", log, name,
                                 agent.name], scratch(f"{name}.remote.log"), name=name,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec=become)
-        self._read()                    # says hello when it is connected
+        self.answer()                    # says hello when it is connected
 
-    def _read(self):
+    def answer(self):
         line = self.process.popen.stdout.readline()
         if not line:
             raise RuntimeError(f"{self.name} is gone: {self.process.tail()}")
@@ -56,7 +56,7 @@ class Remote:
 
     def ask(self, verb, *arguments, **options):
         self.send(verb, *arguments, **options)
-        answer = self._read()
+        answer = self.answer()
         if "error" in answer:
             raise RuntimeError(f"{self.name}: {answer['error']}: {answer.get('message')}")
         return answer["result"]
@@ -64,7 +64,7 @@ class Remote:
     def refused(self, verb, *arguments, **options):
         """The short name of the error with which this must be refused."""
         self.send(verb, *arguments, **options)
-        answer = self._read()
+        answer = self.answer()
         assert "error" in answer, f"{self.name}: {verb} {arguments} was not refused: {answer}"
         return answer["error"].rsplit(".", 1)[1]
 
