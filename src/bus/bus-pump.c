@@ -29,6 +29,7 @@ static void pump_on_settled(BusPump *p) {
         if (!p->closing || !loop_op_is_idle(&p->in) || !loop_op_is_idle(&p->out))
                 return;
 
+        loop_defer_cancel(&p->more);
         p->fd = fd_close(p->fd);
         p->bus = sd_bus_close_unref(p->bus);
         p->on_closed(p);
