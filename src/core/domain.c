@@ -142,3 +142,14 @@ uint64_t domain_next_timer(const Domain *d) {
 
         return d->kind == DOMAIN_NODE ? next : MIN(next, session_next_timer(&d->session));
 }
+
+void domain_check(const Domain *d, uint64_t now) {
+        const Session *s = &d->session;
+
+        lock_table_check(&d->locks, now);
+        if (d->kind == DOMAIN_NODE)
+                return;
+        tooz_assert(s->connected || (s->state != SESSION_UP && s->beat_sent_usec == USEC_INFINITY));
+        tooz_assert(s->state == SESSION_CONNECTING || s->id != 0);
+        tooz_assert(d->locks.contact == (s->state == SESSION_UP && d->pending == SESSION_SAME));
+}

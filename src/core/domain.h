@@ -49,6 +49,8 @@ void domain_on_replaced(Domain *d, uint64_t now);
 
 void domain_on_timer(Domain *d, uint64_t now, Effects *fx);
 uint64_t domain_next_timer(const Domain *d);
+/* Asserts the invariants of all that is in it. Timers up to `now` must have run. */
+void domain_check(const Domain *d, uint64_t now);
 
 /* `node` answers from its table; a cluster passes the question on to its backend (EFFECT_QUERY). */
 void domain_query(Domain *d, Query *q, const char *host, uint64_t now, uint64_t realtime_now, Effects *fx);

@@ -62,8 +62,6 @@ void lock_table_on_create_failed(LockTable *t, Node *node, ClaimReason reason, u
         if (reason != REASON_NONE) {
                 lock_drop_node(lock, node, fx);
                 lock_end_waiters(lock, reason, fx);
-                if (lock->queue.upgrader)
-                        lock_end_upgrade(lock, reason, fx);
         } else if (node->state == NODE_CREATING)
                 node_enter(node, NODE_UNKNOWN);
         if (reason == REASON_NONE)
@@ -115,6 +113,8 @@ static void node_on_seen(Lock *lock, Node *node, const Listing *l, const Contend
         case NODE_WAITING:
                 before = tenure_predecessor(&lock->tenure, node, l->contenders, l->n_contenders);
                 if (before) {
+                        if (lock->queue.upgrader && tenure_is_trapped(&lock->tenure, node, l->contenders, l->n_contenders))
+                                lock_end_upgrade(lock, REASON_DEADLOCK, fx);
                         node_await(lock, node, before, now, fx);
                         break;
                 }
@@ -161,6 +161,9 @@ void lock_table_on_listed(LockTable *t, Lock *lock, const Listing *l, uint64_t n
         Tenure *tenure = &lock->tenure;
         Node *node, *tmp;
 
+        /* Nobody asked: the reply to one of a session that is over. */
+        if (!tenure->listing)
+                return;
         tenure->listing = false;
         if (!l) {
                 tenure->watching = false;
@@ -236,6 +239,7 @@ static void lock_suspend(Lock *lock, Effects *fx) {
 }
 
 static void lock_resume(Lock *lock, Effects *fx) {
+        Node *next = lock->tenure.next;
         Claim *c;
 
         list_foreach(c, &lock->queue.holders, Claim, link) {
@@ -244,6 +248,9 @@ static void lock_resume(Lock *lock, Effects *fx) {
                 claim_enter(c, CLAIM_HELD);
                 claim_tell(c, NEWS_RESUMED, fx);
         }
+        /* The reply to a stat was lost with the connection. */
+        if (next && next->state == NODE_STATTING)
+                node_enter(next, NODE_UNKNOWN);
         lock_push_deletes(lock, fx);
         if (!list_is_empty(&lock->tenure.nodes))
                 lock_want_list(lock, fx);
@@ -253,7 +260,7 @@ static void lock_resume(Lock *lock, Effects *fx) {
 static void lock_lose(Lock *lock, Effects *fx) {
         lock_end_holders(lock, REASON_DEADLINE, fx);
         if (lock->tenure.force)
-                tenure_give_up(&lock->tenure, lock->tenure.force, fx);
+                lock_give_up_force(lock, fx);
 }
 
 static void lock_start_over(Lock *lock, Effects *fx) {
@@ -290,6 +297,7 @@ void lock_table_on_session(LockTable *t, SessionChange change, uint64_t now, Eff
 
         if (change == SESSION_SAME)
                 return;
+        t->contact = change == SESSION_NEW || change == SESSION_RESUMED;
         hash_foreach_safe(hh, t->by_name, lock, tmp) {
                 lock_on_session(lock, change, fx);
                 lock_settle(lock, now, fx);

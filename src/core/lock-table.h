@@ -42,6 +42,7 @@ struct LockTable {
         Session *session;    /* cluster: grants need it */
         TokenSource *tokens; /* node */
         int64_t realtime_offset_usec; /* node: wall clock less BOOTTIME, where new tokens start */
+        bool contact;        /* cluster: the session is up, and the locks have been told */
         bool refusing;       /* cluster: zxid regression, waits for an operator */
 };
 
@@ -99,4 +100,5 @@ Lock *lock_table_find(const LockTable *t, const char *name);
 /* Iterates in no particular order: NULL starts, NULL ends. The table must not change meanwhile. */
 Lock *lock_table_next(const LockTable *t, const Lock *lock);
 bool lock_is_held(const Lock *lock);
-void lock_table_check(const LockTable *t);
+/* Asserts the invariants. Timers up to `now` must have run. */
+void lock_table_check(const LockTable *t, uint64_t now);

@@ -36,6 +36,10 @@ static bool lock_is_cluster(const Lock *lock) {
         return lock->table->session;
 }
 
+bool lock_table_may_grant(const LockTable *t, uint64_t now) {
+        return t->contact && session_may_grant(t->session, now);
+}
+
 int lock_new(Lock **ret, LockTable *table, const char *name) {
         Lock *lock;
         int r;
@@ -124,13 +128,6 @@ void lock_end_holders(Lock *lock, ClaimReason reason, Effects *fx) {
                 lock_end_claim(lock, c, CLAIM_LOST, reason, false, fx);
 }
 
-void lock_end_waiters(Lock *lock, ClaimReason reason, Effects *fx) {
-        Claim *c, *tmp;
-
-        list_foreach_safe(c, tmp, &lock->queue.waiters, Claim, link)
-                lock_end_claim(lock, c, CLAIM_FAILED, reason, false, fx);
-}
-
 void lock_end_upgrade(Lock *lock, ClaimReason reason, Effects *fx) {
         Claim *claim = lock->queue.upgrader;
 
@@ -140,6 +137,15 @@ void lock_end_upgrade(Lock *lock, ClaimReason reason, Effects *fx) {
         claim->upgrading = false;
         claim->convert_reason = reason;
         claim_tell(claim, NEWS_CONVERT_FAILED, fx);
+}
+
+void lock_end_waiters(Lock *lock, ClaimReason reason, Effects *fx) {
+        Claim *c, *tmp;
+
+        list_foreach_safe(c, tmp, &lock->queue.waiters, Claim, link)
+                lock_end_claim(lock, c, CLAIM_FAILED, reason, false, fx);
+        if (lock->queue.upgrader)
+                lock_end_upgrade(lock, reason, fx);
 }
 
 void lock_tell_contended(Lock *lock, Effects *fx) {
@@ -199,16 +205,20 @@ static bool lock_is_bounded(const Lock *lock, uint64_t now) {
 /* Will the node in force serve whoever is next, as far as it goes? */
 static bool lock_force_serves(const Lock *lock, uint64_t now) {
         const Node *force = lock->tenure.force;
+        const Claim *head = lock_queue_head(&lock->queue);
 
-        if (!force || !lock_queue_head(&lock->queue) || lock_is_bounded(lock, now))
+        if (!force || !head || !lock_mode_serves(force->mode, lock_queue_head_mode(&lock->queue)))
                 return false;
-        return lock_mode_serves(force->mode, lock_queue_head_mode(&lock->queue));
+        /* One that upgrades holds already: others wait no longer for it than without. */
+        if (head == lock->queue.upgrader)
+                return force->n_grants < TOKEN_GRANTS_MAX;
+        return !lock_is_bounded(lock, now);
 }
 
 static bool lock_may_grant(const Lock *lock, uint64_t now) {
         if (!lock_is_cluster(lock))
                 return true;
-        return session_may_grant(lock->table->session, now) && lock_force_serves(lock, now);
+        return lock_table_may_grant(lock->table, now) && lock_force_serves(lock, now);
 }
 
 static void lock_grant_all(Lock *lock, uint64_t now, Effects *fx) {
@@ -229,6 +239,17 @@ static void lock_grant_all(Lock *lock, uint64_t now, Effects *fx) {
         }
 }
 
+/* What we know of a death must not go with the node under which it happened. */
+void lock_give_up_force(Lock *lock, Effects *fx) {
+        Node *force = lock->tenure.force;
+
+        if (lock->previous == PREVIOUS_DIED) {
+                force->record_died = true;
+                force->clear_died = false;
+        }
+        tenure_give_up(&lock->tenure, force, fx);
+}
+
 /* Does anybody hold under the node in force, apart from the one for whose upgrade the next one was made? */
 static bool lock_force_is_used(const Lock *lock) {
         const LockQueue *q = &lock->queue;
@@ -241,7 +262,8 @@ static void lock_promote(Lock *lock, Effects *fx) {
         Node *next = t->next;
         bool chained = t->force;
 
-        if (!next || next->state != NODE_READY || !lock_queue_head(&lock->queue))
+        if (!next || next->state != NODE_READY || !lock_queue_head(&lock->queue) ||
+            !lock_mode_serves(next->mode, lock_queue_head_mode(&lock->queue)))
                 return;
         if (t->force) {
                 if (lock_force_is_used(lock))
@@ -254,32 +276,45 @@ static void lock_promote(Lock *lock, Effects *fx) {
         node_enter(next, NODE_IN_FORCE);
         t->foreign_waits = false;
         t->time_bound_usec = USEC_INFINITY;
+        /* Readers of several hosts are told of one death together: of them, nobody takes the record away, since it
+         * might be a newer one by then. Under an exclusive node nobody else writes one. */
+        next->clear_died = next->died_before && next->mode == LOCK_EXCLUSIVE;
         /* Straight from our own node: we know ourselves how its last holder left. */
-        if (chained)
-                return;
-        lock->previous = next->died_before ? PREVIOUS_DIED : PREVIOUS_UNKNOWN;
-        next->clear_died = next->clear_died || next->died_before;
+        if (!chained)
+                lock->previous = next->died_before ? PREVIOUS_DIED : PREVIOUS_UNKNOWN;
+}
+
+/* Our next place is on its way: asked for, and not known yet to be behind somebody. */
+static bool lock_next_is_open(const Lock *lock) {
+        const Node *next = lock->tenure.next;
+
+        return !next || next->state == NODE_CREATING || (next->state == NODE_WAITING && !next->listed);
 }
 
 /* Gives up the node in force when it serves nobody. */
 static void lock_end_tenure(Lock *lock, uint64_t now, Effects *fx) {
-        Tenure *t = &lock->tenure;
-        Node *force = t->force;
+        if (!lock->tenure.force || lock->queue.n_holders > 0 || lock_force_serves(lock, now))
+                return;
+        /* Our next place is taken first. When nobody is before it, it is used straight from this one. */
+        if (lock_queue_head(&lock->queue) && lock_next_is_open(lock) && lock_table_may_grant(lock->table, now))
+                return;
+        lock_give_up_force(lock, fx);
+}
 
-        if (!force || lock->queue.n_holders > 0 || lock_force_serves(lock, now))
+void lock_want_list(Lock *lock, Effects *fx) {
+        Tenure *t = &lock->tenure;
+
+        /* What is listed on a new connection before a write of ours may miss a node of which the create was lost on
+         * the old one. So nothing is asked for until then: the next contact asks for everything. */
+        if (!lock->table->contact)
                 return;
-        /* Our next place is taken first. */
-        if (lock_queue_head(&lock->queue) && (!t->next || t->next->state == NODE_CREATING) &&
-            session_may_grant(lock->table->session, now))
+        if (t->listing && !(lock->want & LOCK_WANT_LIST)) {
+                t->list_again = true;
                 return;
-        if (lock->previous == PREVIOUS_DIED) {
-                force->record_died = true;
-                force->clear_died = false;
-                /* Who holds next consumes the record, also if its listing was too early to show it. */
-                if (t->next)
-                        t->next->clear_died = true;
         }
-        tenure_give_up(t, force, fx);
+        t->listing = true;
+        lock->want |= LOCK_WANT_LIST;
+        effects_push(fx, &lock->effect);
 }
 
 /* Creates the next node when one is needed, and gives it up when it is not. */
@@ -290,7 +325,7 @@ static void lock_tend_next(Lock *lock, uint64_t now, Effects *fx) {
 
         if (t->next && (!head || !lock_mode_serves(t->next->mode, lock_queue_head_mode(&lock->queue))))
                 tenure_give_up(t, t->next, fx);
-        if (t->next || !head || lock_force_serves(lock, now) || !session_may_grant(table->session, now))
+        if (t->next || !head || lock_force_serves(lock, now) || !lock_table_may_grant(table, now))
                 return;
 
         if (tenure_add_next(t, lock, lock_queue_head_mode(&lock->queue), table->next_serial++, table->session->epoch) < 0) {
@@ -312,19 +347,23 @@ static void lock_fail_try(Lock *lock, uint64_t now, Effects *fx) {
         if (!head || head == lock->queue.upgrader || !(head->flags & CLAIM_NO_QUEUE))
                 return;
         blocked = lock->queue.n_holders > 0 || (t->force && lock_is_bounded(lock, now)) ||
-                  (t->next && t->next->state == NODE_WAITING && t->next->listed);
+                  (t->next && t->next->state == NODE_WAITING && t->next->listed) ||
+                  !lock_table_may_grant(lock->table, now);
         if (blocked)
                 lock_end_claim(lock, head, CLAIM_FAILED, REASON_WOULD_BLOCK, false, fx);
 }
 
 /* Contention is looked for only while it changes what we do: when local claims could be granted on and on, or a
  * holder asked to be told. */
-static void lock_tend_watch(Lock *lock, Effects *fx) {
+static void lock_tend_watch(Lock *lock, uint64_t now, Effects *fx) {
         Tenure *t = &lock->tenure;
         bool wanted = lock_queue_head(&lock->queue);
         Claim *c;
 
-        if (!t->force || t->foreign_waits || t->watching || t->listing)
+        if (!t->force || t->foreign_waits || t->watching || !lock_table_may_grant(lock->table, now))
+                return;
+        /* One in flight tells us whether another is needed; one that failed is repeated after a while. */
+        if ((t->listing && !(lock->want & LOCK_WANT_LIST)) || t->retry_usec != USEC_INFINITY)
                 return;
         list_foreach(c, &lock->queue.holders, Claim, link) {
                 if (wanted)
@@ -333,15 +372,50 @@ static void lock_tend_watch(Lock *lock, Effects *fx) {
         }
         if (!wanted)
                 return;
-        lock->want |= LOCK_WANT_LIST_WATCH;
         lock_want_list(lock, fx);
+        lock->want |= LOCK_WANT_LIST_WATCH;
 }
 
-static void lock_set_timer(Lock *lock) {
+/* Of this node only a listing can tell more. */
+static bool node_needs_listing(const Node *node) {
+        switch (node->state) {
+        case NODE_UNKNOWN:
+                return true;
+        case NODE_WAITING:
+                return !node->predecessor;
+        case NODE_DELETING:
+                return node->sequence < 0 && !node->creating;
+        case NODE_CREATING:
+        case NODE_STATTING:
+        case NODE_READY:
+        case NODE_IN_FORCE:
+        case NODE_GONE:
+        case _NODE_STATE_MAX:
+        case _NODE_STATE_INVALID:
+        default:
+                return false;
+        }
+}
+
+static void lock_tend_listing(Lock *lock, Effects *fx) {
+        Tenure *t = &lock->tenure;
+        Node *node;
+
+        if (t->listing || t->retry_usec != USEC_INFINITY)
+                return;
+        list_foreach(node, &t->nodes, Node, link)
+                if (node_needs_listing(node)) {
+                        lock_want_list(lock, fx);
+                        return;
+                }
+}
+
+static void lock_set_timer(Lock *lock, uint64_t now) {
         Tenure *t = &lock->tenure;
         uint64_t at = t->retry_usec;
 
-        if (t->force && t->foreign_waits && !t->next && lock_queue_head(&lock->queue))
+        /* A bound that has passed did its work, or has to wait for the contact that sets everything going. */
+        if (t->force && t->foreign_waits && !t->next && lock_queue_head(&lock->queue) && now < t->time_bound_usec)
                 at = MIN(at, t->time_bound_usec);
         if (at == USEC_INFINITY)
                 heap_remove(&lock->table->lock_timers, &lock->timer);
@@ -360,8 +434,9 @@ static void lock_settle_cluster(Lock *lock, uint64_t now, Effects *fx) {
         lock_grant_all(lock, now, fx);
         lock_tend_next(lock, now, fx);
         lock_end_tenure(lock, now, fx);
-        lock_tend_watch(lock, fx);
-        lock_set_timer(lock);
+        lock_tend_listing(lock, fx);
+        lock_tend_watch(lock, now, fx);
+        lock_set_timer(lock, now);
 }
 
 /* Nothing left but, perhaps, the memory of a holder that did not release. */
@@ -388,6 +463,30 @@ static void lock_retire(Lock *lock) {
         }
 }
 
+/* Whoever waits has something that will wake it: this is what "no lost wake-up" means inside a host. */
+void lock_check(const Lock *lock, uint64_t now) {
+        const Tenure *t = &lock->tenure;
+        Node *node;
+
+        lock_queue_check(&lock->queue);
+        tenure_check(t);
+        tooz_assert(!lock_queue_next(&lock->queue) || !lock_may_grant(lock, now));
+        if (!lock_is_cluster(lock))
+                return;
+
+        /* Without a node of this session in force nobody holds. */
+        tooz_assert(lock->queue.n_holders == 0 || t->force);
+        tooz_assert(!t->force || t->force->epoch == lock->table->session->epoch);
+        if (!lock_table_may_grant(lock->table, now) || t->retry_usec != USEC_INFINITY)
+                return;
+        tooz_assert(!lock_queue_head(&lock->queue) || t->next || lock_force_serves(lock, now));
+        list_foreach(node, &t->nodes, Node, link) {
+                tooz_assert(!node_needs_listing(node) || t->listing);
+                tooz_assert(node->state != NODE_DELETING || node->sequence < 0 || node->deleting ||
+                            node->want & NODE_WANT_DELETE);
+        }
+}
+
 void lock_settle(Lock *lock, uint64_t now, Effects *fx) {
         if (lock_is_cluster(lock))
                 lock_settle_cluster(lock, now, fx);
@@ -397,18 +496,6 @@ void lock_settle(Lock *lock, uint64_t now, Effects *fx) {
 }
 
 /* --- for reports -------------------------------------------------------------------------------- */
-
-void lock_want_list(Lock *lock, Effects *fx) {
-        Tenure *t = &lock->tenure;
-
-        if (t->listing && !(lock->want & (LOCK_WANT_LIST | LOCK_WANT_LIST_WATCH))) {
-                t->list_again = true;
-                return;
-        }
-        t->listing = true;
-        lock->want |= LOCK_WANT_LIST;
-        effects_push(fx, &lock->effect);
-}
 
 void lock_drop_node(Lock *lock, Node *node, Effects *fx) {
         Tenure *t = &lock->tenure;

@@ -62,16 +62,23 @@ Lock *lock_free(Lock *lock);
  * may free the lock, when nothing is left of it. */
 void lock_settle(Lock *lock, uint64_t now, Effects *fx);
 
+void lock_check(const Lock *lock, uint64_t now);
+/* Cluster: is there contact, known to be good until the deadline? */
+bool lock_table_may_grant(const LockTable *t, uint64_t now);
+
 /* Takes a claim off the queue into a terminal state, and tells its owner. `died`: a holder did not release. */
 void lock_end_claim(Lock *lock, Claim *claim, ClaimState state, ClaimReason reason, bool died, Effects *fx);
 void lock_end_holders(Lock *lock, ClaimReason reason, Effects *fx);
+/* All that wait here, to upgrade too. */
 void lock_end_waiters(Lock *lock, ClaimReason reason, Effects *fx);
 /* The upgrade that was waited for will not come: the claim stays shared. */
 void lock_end_upgrade(Lock *lock, ClaimReason reason, Effects *fx);
 /* Somebody waits for what these hold. */
 void lock_tell_contended(Lock *lock, Effects *fx);
 
-/* Asks for a listing, now or when the one in flight is back. */
+/* Gives up the node in force, recording with its delete when our last holder died. */
+void lock_give_up_force(Lock *lock, Effects *fx);
+/* Asks for a listing, now or when the one in flight is back; without contact, not at all. */
 void lock_want_list(Lock *lock, Effects *fx);
 /* A node of ours was deleted by somebody, or never came to be. */
 void lock_drop_node(Lock *lock, Node *node, Effects *fx);

@@ -172,6 +172,18 @@ bool tenure_has_foreign_behind(const Tenure *t, const Node *node, const Contende
         return false;
 }
 
+bool tenure_is_trapped(const Tenure *t, const Node *node, const Contender *c, size_t n) {
+        const Node *force = t->force;
+
+        if (!force || force->mode == LOCK_EXCLUSIVE)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (c[i].mode == LOCK_EXCLUSIVE && c[i].sequence > force->sequence && c[i].sequence < node->sequence &&
+                    !tenure_is_ours(t, &c[i]))
+                        return true;
+        return false;
+}
+
 void tenure_check(const Tenure *t) {
         unsigned n_force = 0, n_next = 0;
         Node *node;

@@ -134,6 +134,9 @@ const Contender *tenure_find_contender(const Node *node, const Contender *c, siz
 bool tenure_is_ours(const Tenure *t, const Contender *c);
 /* The contender that `node` waits for: the nearest before it that conflicts and is not ours; NULL if none. */
 const Contender *tenure_predecessor(const Tenure *t, const Node *node, const Contender *c, size_t n);
+/* Does a writer of another host, which waits for our shared node in force, stand before `node`? Then who holds under
+ * the one until it has the other would wait for ever. */
+bool tenure_is_trapped(const Tenure *t, const Node *node, const Contender *c, size_t n);
 bool tenure_has_foreign_behind(const Tenure *t, const Node *node, const Contender *c, size_t n);
 
 void tenure_check(const Tenure *t);

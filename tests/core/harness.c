@@ -123,7 +123,7 @@ void harness_drain(Harness *h) {
 
         while ((e = effects_pop(&h->fx)))
                 carry_out(h, e);
-        lock_table_check(&h->domain->locks);
+        domain_check(h->domain, h->now);
 }
 
 /* --- life --------------------------------------------------------------------------------------- */
@@ -390,15 +390,29 @@ void on_deleted(Harness *h, const Request *delete, bool gone) {
         harness_drain(h);
 }
 
-Node *serve_alone(Harness *h, const char *lock) {
-        Request create = take(h, REQUEST_CREATE, lock), list = take(h, REQUEST_LIST, lock);
-        Children c = {};
-        Node *node = on_created(h, &create);
+void list_with(Harness *h, const char *lock, const Children *others) {
+        Request list = take(h, REQUEST_LIST, lock);
+        Children c = *others;
+        Node *node;
 
-        cr_assert_not_null(node);
-        children_add(&c, create.guid, create.mode, node->sequence);
+        for (size_t i = 0; i < c.n; i++)
+                c.contenders[i].name = c.names[i];
+        list_foreach(node, &the_lock(h, lock)->tenure.nodes, Node, link)
+                if (node->sequence >= 0)
+                        children_add(&c, node->guid, node->mode, node->sequence);
         on_listed(h, &list, &c);
+}
+
+Node *serve_with(Harness *h, const char *lock, const Children *others) {
+        Request create = take(h, REQUEST_CREATE, lock);
+
+        cr_assert_not_null(on_created(h, &create));
+        list_with(h, lock, others);
         return node_of(h, &create);
+}
+
+Node *serve_alone(Harness *h, const char *lock) {
+        return serve_with(h, lock, (Children[]) { {} });
 }
 
 Lock *the_lock(Harness *h, const char *name) {

@@ -126,6 +126,9 @@ void on_watch_armed(Harness *h, const Request *watch, bool armed, bool retry);
 void on_hint(Harness *h, const char *lock, bool children);
 void on_deleted(Harness *h, const Request *delete, bool gone);
 
-/* The usual course: create is done, the listing shows our node alone. */
+/* Answers the listing: it shows our nodes, and those of others. */
+void list_with(Harness *h, const char *lock, const Children *others);
+/* Answers create and listing. */
+Node *serve_with(Harness *h, const char *lock, const Children *others);
 Node *serve_alone(Harness *h, const char *lock);
 Lock *the_lock(Harness *h, const char *name);
