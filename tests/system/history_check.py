@@ -7,7 +7,8 @@
 Input: JSON lines, one event each, in files (of any number of processes, in any order):
 
     t       BOOTTIME in microseconds       p  process         c  claim, unique over all processes
-    event   request   (host, domain, name, mode "exclusive" or "shared"): before the agent is asked
+    event   request   (host, domain, name, mode "exclusive" or "shared"): before the agent is asked;
+                      (continues, a claim): asks for another mode of that one, which may keep its token
             accepted  the agent has taken the claim into its queue
             grant     (token)
             suspended (deadline)   resumed   lost   failed   refused
@@ -46,7 +47,7 @@ class BadHistory(Exception):
 class Claim:
     """All that is known of one claim."""
     __slots__ = ("key", "process", "host", "domain", "name", "mode", "requested", "accepted", "granted", "token",
-                 "end", "end_event", "beat", "suspended", "deadline", "lines")
+                 "end", "end_event", "beat", "suspended", "deadline", "continues", "lines")
 
     def __init__(self, key, record):
         self.key = key
@@ -56,6 +57,7 @@ class Claim:
         self.requested = record["t"]
         self.accepted = self.granted = self.token = self.deadline = self.end_event = None
         self.suspended = self.beat = None
+        self.continues = record.get("continues")
         self.end = FOREVER
         self.lines = [record]
 
@@ -180,7 +182,7 @@ def check_unique_tokens(claims):
     seen = {}
     for claim in sorted((c for c in claims if c.granted is not None), key=lambda c: c.granted):
         other = seen.setdefault(claim.token, claim)
-        if other is not claim:
+        if other is not claim and claim.continues != other.key:
             yield Contradiction(2, f"{other.key} and {claim.key} were both given token {claim.token} of "
                                    f"{claim.domain}/{claim.name}", [other, claim], claim.granted)
 

@@ -146,6 +146,15 @@ def _(rig):
     s.fails(2, culprits=[a, b])
 
 
+@test("no bug: a claim that is converted may keep its token")
+def _(rig):
+    s = Story(rig)
+    a = s.claim(0, 5, 10, 50, 9)
+    s.claim(45, None, 51, 60, 9, mode="shared")
+    s.records[-3]["continues"] = a
+    s.passes()
+
+
 @test("bug: a token that starts again (sequence of a re-created directory)")
 def _(rig):
     s = Story(rig)

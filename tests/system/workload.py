@@ -81,8 +81,8 @@ class Worker:
             if kind in ("failed", "lost", "eof"):
                 return kind
         until = now_usec() + self.random.randrange(self.options["hold_usec"] + 1)
-        while now_usec() < until and not claim.over:
-            claim.handle.pump((until - now_usec()) / 1e6 if until > now_usec() else 0)
+        while not claim.over and (left := until - now_usec()) > 0:
+            claim.handle.pump(left / 1e6)
         return "lost" if claim.over else "held"
 
     def run(self):

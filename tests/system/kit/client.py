@@ -123,8 +123,8 @@ class Claim:
         """Another mode for the same claim: in the history, one claim ends and another begins."""
         domain, name, _ = self.what
         key = self.client.new_key()
-        self._log("converting", mode=mode)
-        self.client.log.write("request", key, host=self.client.host, domain=domain, name=name, mode=mode)
+        self.client.log.write("request", key, host=self.client.host, domain=domain, name=name, mode=mode,
+                              continues=self.key)
         try:
             token = int(self.call("Convert", "st", mode, dbus.UInt64(timeout_usec)))
         except dbus.DBusException:
