@@ -13,7 +13,6 @@
 
 #include "base/assert.h"
 #include "base/str.h"
-#include "base/time.h"
 #include "ctl/format.h"
 
 #define COLUMNS_MAX 16
@@ -110,9 +109,15 @@ size_t table_n_rows(const Table *t) {
         return t->n_rows;
 }
 
+const char *format_age(char buf[static TIME_TEXT_SIZE], uint64_t realtime_usec) {
+        uint64_t age_usec = usec_sub(time_now_realtime(), realtime_usec);
+        uint64_t unit_usec = age_usec >= USEC_PER_SEC ? USEC_PER_SEC : USEC_PER_MSEC;
+
+        return time_format_span(buf, MAX(age_usec / unit_usec, UINT64_C(1)) * unit_usec);
+}
+
 static char *cell_display(const Cell *cell, CellType type) {
         char span[TIME_TEXT_SIZE];
-        uint64_t now;
 
         switch (type) {
         case CELL_TEXT:
@@ -121,9 +126,7 @@ static char *cell_display(const Cell *cell, CellType type) {
         case CELL_TOKEN:
                 return str_format("%" PRIu64, cell->number);
         case CELL_SINCE:
-                now = time_now_realtime();
-                /* Whole seconds do: this is for people. */
-                return strdup(time_format_span(span, usec_sub(now, cell->number) / USEC_PER_SEC * USEC_PER_SEC));
+                return strdup(format_age(span, cell->number));
         case CELL_SPAN:
                 return strdup(time_format_span(span, cell->number));
         case CELL_BOOL:

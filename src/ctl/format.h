@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/macro.h"
+#include "base/time.h"
 #include "ctl/options.h"
 
 typedef enum CellType {
@@ -53,6 +54,9 @@ json_t *table_to_json(const Table *t);
 int table_print(Table *t, const Options *o, FILE *f);
 /* Takes the value; NULL is -ENOMEM. */
 int json_print(json_t *value, const Options *o, FILE *f);
+
+/* How long ago a moment of CLOCK_REALTIME was: whole seconds, or milliseconds below one. Returns buf. */
+const char *format_age(char buf[static TIME_TEXT_SIZE], uint64_t realtime_usec);
 
 /* Bold, and the end of it: "" where colours are not wanted. */
 const char *format_bold(void);

@@ -127,23 +127,22 @@ static int conflict_status(const Hold *h, int status) {
         return h->ctl->o.conflict_exit >= 0 ? h->ctl->o.conflict_exit : status;
 }
 
-/* Who is in the way? The words are the agent's, or those of the error: for when nobody is any more. */
+/* Who is in the way? `words` are for when nobody is any more. */
 static int say_conflict(Hold *h, const char *words) {
-        _cleanup_free_ char *copy = strdup(words);
         Waiting w;
 
         waiting_init(&w, h->ctl, h->domain, h->name, time_now());
         if (!h->ctl->o.quiet) {
                 (void) waiting_ask(&w);
-                waiting_say_conflict(&w, copy ?: "");
+                waiting_say_conflict(&w, words);
         }
         return conflict_status(h, EXIT_CONFLICT);
 }
 
 static int request(Hold *h) {
         struct tooz_lock_options options = TOOZ_LOCK_OPTIONS_INIT;
+        _cleanup_free_ char *words = NULL;
         const Options *o = &h->ctl->o;
-        const char *words;
         int r;
 
         options.mode = o->mode;
@@ -154,13 +153,16 @@ static int request(Hold *h) {
                 (void) tooz_claim_get_name(h->claim, &h->domain, &h->name);
                 return 0;
         }
+        if (r != -EAGAIN) {
+                (void) ctl_fail(h->ctl, r, "lock %s", o->args[0]);
+                return EXIT_SELF;
+        }
+        words = strdup(tooz_client_get_error(h->ctl->client));
         h->name = o->args[0];
         h->domain = o->domain;
-        words = tooz_client_get_error(h->ctl->client);
-        if (r == -EAGAIN)
-                return say_conflict(h, *words ? words : "held by others");
-        (void) ctl_fail(h->ctl, r, "lock %s", h->name);
-        return EXIT_SELF;
+        if (!*h->domain)
+                (void) tooz_client_get_default_domain(h->ctl->client, &h->domain);
+        return say_conflict(h, str_is_empty(words) ? "held by others" : words);
 }
 
 /* It has ended before it was held. */

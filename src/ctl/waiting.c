@@ -55,12 +55,6 @@ bool waiting_ask(Waiting *w) {
         return *w->holder;
 }
 
-static const char *held_for(const Waiting *w, char buf[static TIME_TEXT_SIZE]) {
-        uint64_t age_usec = usec_sub(time_now_realtime(), w->holder_since_usec);
-
-        return time_format_span(buf, age_usec / USEC_PER_SEC * USEC_PER_SEC);
-}
-
 static void waiting_print(const Waiting *w, uint32_t position) {
         const char *dot = format_sign(" · ", ", ");
         char span[TIME_TEXT_SIZE];
@@ -74,7 +68,7 @@ static void waiting_print(const Waiting *w, uint32_t position) {
         if (*w->holder)
                 fprintf(stderr, "%sheld by %s", dot, w->holder);
         if (*w->holder && w->holder_since_usec > 0)
-                fprintf(stderr, " for %s", held_for(w, span));
+                fprintf(stderr, " for %s", format_age(span, w->holder_since_usec));
         if (w->live)
                 fprintf(stderr, "%s^C to give up", dot);
         else
@@ -109,7 +103,7 @@ void waiting_say_conflict(Waiting *w, const char *words) {
         }
         fprintf(stderr, "toozctl: lock %s/%s is held by %s", w->domain, w->name, w->holder);
         if (w->holder_since_usec > 0)
-                fprintf(stderr, " for %s", held_for(w, span));
+                fprintf(stderr, " for %s", format_age(span, w->holder_since_usec));
         if (w->token > 0)
                 fprintf(stderr, ", token %ju", (uintmax_t) w->token);
         if (*w->reason)
