@@ -146,7 +146,8 @@ uint64_t domain_next_timer(const Domain *d) {
 void domain_check(const Domain *d, uint64_t now) {
         const Session *s = &d->session;
 
-        lock_table_check(&d->locks, now);
+        lock_table_check(&d->locks);
+        lock_table_check_waits(&d->locks, now);
         if (d->kind == DOMAIN_NODE)
                 return;
         tooz_assert(s->connected || (s->state != SESSION_UP && s->beat_sent_usec == USEC_INFINITY));

@@ -100,5 +100,7 @@ Lock *lock_table_find(const LockTable *t, const char *name);
 /* Iterates in no particular order: NULL starts, NULL ends. The table must not change meanwhile. */
 Lock *lock_table_next(const LockTable *t, const Lock *lock);
 bool lock_is_held(const Lock *lock);
-/* Asserts the invariants. Timers up to `now` must have run. */
-void lock_table_check(const LockTable *t, uint64_t now);
+/* Asserts the invariants. */
+void lock_table_check(const LockTable *t);
+/* Asserts that nobody waits for nothing. Timers up to `now` must have run. */
+void lock_table_check_waits(const LockTable *t, uint64_t now);

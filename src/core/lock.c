@@ -463,21 +463,25 @@ static void lock_retire(Lock *lock) {
         }
 }
 
-/* Whoever waits has something that will wake it: this is what "no lost wake-up" means inside a host. */
-void lock_check(const Lock *lock, uint64_t now) {
+void lock_check(const Lock *lock) {
         const Tenure *t = &lock->tenure;
-        Node *node;
 
         lock_queue_check(&lock->queue);
         tenure_check(t);
-        tooz_assert(!lock_queue_next(&lock->queue) || !lock_may_grant(lock, now));
         if (!lock_is_cluster(lock))
                 return;
-
         /* Without a node of this session in force nobody holds. */
         tooz_assert(lock->queue.n_holders == 0 || t->force);
         tooz_assert(!t->force || t->force->epoch == lock->table->session->epoch);
-        if (!lock_table_may_grant(lock->table, now) || t->retry_usec != USEC_INFINITY)
+}
+
+/* Whoever waits has something that will wake it: this is what "no lost wake-up" means inside a host. */
+void lock_check_waits(const Lock *lock, uint64_t now) {
+        const Tenure *t = &lock->tenure;
+        Node *node;
+
+        tooz_assert(!lock_queue_next(&lock->queue) || !lock_may_grant(lock, now));
+        if (!lock_is_cluster(lock) || !lock_table_may_grant(lock->table, now) || t->retry_usec != USEC_INFINITY)
                 return;
         tooz_assert(!lock_queue_head(&lock->queue) || t->next || lock_force_serves(lock, now));
         list_foreach(node, &t->nodes, Node, link) {

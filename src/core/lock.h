@@ -62,7 +62,8 @@ Lock *lock_free(Lock *lock);
  * may free the lock, when nothing is left of it. */
 void lock_settle(Lock *lock, uint64_t now, Effects *fx);
 
-void lock_check(const Lock *lock, uint64_t now);
+void lock_check(const Lock *lock);
+void lock_check_waits(const Lock *lock, uint64_t now);
 /* Cluster: is there contact, known to be good until the deadline? */
 bool lock_table_may_grant(const LockTable *t, uint64_t now);
 
