@@ -249,8 +249,6 @@ static int agent_open_loop(Agent *agent) {
         r = loop_new(&agent->loop, agent->config->loop_kind);
         if (r < 0)
                 return log_error_errno(r, "Can't use %s", loop_kind_to_string(agent->config->loop_kind));
-        loop_hook_add(&agent->apply, agent->loop, LOOP_PHASE_DEFERRED, agent_on_apply);
-        loop_hook_add(&agent->publish, agent->loop, LOOP_PHASE_PUBLISH, agent_on_publish);
         loop_defer_init(&agent->first_turn, agent->loop, LOOP_PHASE_DEFERRED, agent_on_first_turn);
         loop_timer_init(&agent->timer, agent->loop, agent_on_timer);
         loop_timer_init(&agent->stop_timer, agent->loop, agent_on_stop_timeout);
@@ -306,8 +304,6 @@ static void agent_close_loop(Agent *agent) {
         loop_timer_unset(&agent->stop_timer);
         loop_timer_unset(&agent->timer);
         loop_defer_cancel(&agent->first_turn);
-        loop_hook_remove(&agent->publish);
-        loop_hook_remove(&agent->apply);
         (void) loop_drain(agent->loop);
         loop_free(agent->loop);
 }
@@ -327,6 +323,13 @@ Agent *agent_free(Agent *agent) {
 }
 
 int agent_run(Agent *agent) {
+        int r;
+
+        loop_hook_add(&agent->apply, agent->loop, LOOP_PHASE_DEFERRED, agent_on_apply);
+        loop_hook_add(&agent->publish, agent->loop, LOOP_PHASE_PUBLISH, agent_on_publish);
         loop_defer_trigger(&agent->first_turn);
-        return loop_run(agent->loop);
+        r = loop_run(agent->loop);
+        loop_hook_remove(&agent->publish);
+        loop_hook_remove(&agent->apply);
+        return r;
 }
