@@ -213,7 +213,7 @@ static void host_tend(Host *h) {
 
         while ((effect = effects_pop(&h->realm.effects)))
                 apply(h, effect);
-        lock_table_check(&h->domain->locks, time_now());
+        lock_table_check(&h->domain->locks);
         if (h->stopping && h->backend->ops->stopped(h->backend)) {
                 say("stopped %s", h->name);
                 host_free(h);
