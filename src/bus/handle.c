@@ -69,6 +69,7 @@ static void handle_on_settled(Handle *h) {
         if (!h->closing || !loop_op_is_idle(&h->recv) || !loop_op_is_idle(&h->send))
                 return;
 
+        loop_defer_cancel(&h->haste);
         h->fd = fd_close(h->fd);
         h->ops->closed(h);
 }

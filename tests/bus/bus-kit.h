@@ -6,6 +6,7 @@
  * The kit is what the agent is otherwise: it carries out the effects and keeps the realm's timer. */
 
 #include <stdio.h>
+#include <grp.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
