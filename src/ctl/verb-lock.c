@@ -131,7 +131,7 @@ static int conflict_status(const Hold *h, int status) {
 static int say_conflict(Hold *h, const char *words) {
         Waiting w;
 
-        waiting_init(&w, h->ctl, h->domain, h->name, time_now());
+        waiting_init(&w, h->ctl, h->domain, h->name, 0, time_now());
         if (!h->ctl->o.quiet) {
                 (void) waiting_ask(&w);
                 waiting_say_conflict(&w, words);
@@ -199,16 +199,15 @@ static bool signal_ends(int sig) {
 /* EXIT_OK: held. */
 static int wait_held(Hold *h) {
         tooz_claim_state state = TOOZ_CLAIM_WAITING;
-        uint64_t give_up_usec;
+        uint64_t give_up_usec, id = 0;
         Waiting w;
         int r, sig;
 
-        waiting_init(&w, h->ctl, h->domain, h->name, time_now());
+        (void) tooz_claim_get_id(h->claim, &id);
+        waiting_init(&w, h->ctl, h->domain, h->name, id, time_now());
         /* The agent keeps the time; this is for one that hangs. */
         give_up_usec = usec_add(usec_add(time_now(), h->ctl->o.wait_usec), 10 * USEC_PER_SEC);
         for (;;) {
-                uint32_t position = 0;
-
                 r = hold_process(h);
                 if (r < 0)
                         break;
@@ -226,8 +225,7 @@ static int wait_held(Hold *h) {
                         ctl_say("lock %s/%s: the agent does not answer", h->domain, h->name);
                         return conflict_status(h, EXIT_TIMEOUT);
                 }
-                (void) tooz_claim_get_position(h->claim, &position);
-                waiting_show(&w, position, time_now());
+                waiting_show(&w, time_now());
                 r = hold_sleep(h, false, MIN(w.next_usec, give_up_usec));
                 if (r < 0)
                         break;

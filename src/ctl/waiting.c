@@ -20,7 +20,7 @@
 #define QUERY_TIMEOUT_USEC (2 * USEC_PER_SEC)
 #define CALL_TIMEOUT_USEC (10 * USEC_PER_SEC)
 
-void waiting_init(Waiting *w, Ctl *ctl, const char *domain, const char *name, uint64_t now) {
+void waiting_init(Waiting *w, Ctl *ctl, const char *domain, const char *name, uint64_t claim_id, uint64_t now) {
         *w = (Waiting) {
                 .ctl = ctl,
                 .domain = domain,
@@ -28,14 +28,18 @@ void waiting_init(Waiting *w, Ctl *ctl, const char *domain, const char *name, ui
                 .live = isatty(STDERR_FILENO),
                 .next_usec = ctl->o.quiet ? USEC_INFINITY : usec_add(now, FIRST_USEC),
         };
+        (void) str_print(w->id_suffix, sizeof(w->id_suffix), ":%ju", (uintmax_t) claim_id);
 }
 
 static int waiting_on_owner(const struct tooz_owner *o, void *userdata) {
         Waiting *w = userdata;
 
-        if (o->waiting)
+        if (o->waiting) {
                 w->n_waiters++;
-        else if (!*w->holder) {
+                /* Ids end in the number of the claim; another host may have the same, but not for the same process. */
+                if (o->pid == (uint32_t) getpid() && str_ends_with(o->id, w->id_suffix))
+                        w->position = w->n_waiters;
+        } else if (!*w->holder) {
                 (void) owner_describe(w->holder, o);
                 w->holder_since_usec = o->since_realtime_usec;
                 w->token = o->token;
@@ -47,7 +51,7 @@ static int waiting_on_owner(const struct tooz_owner *o, void *userdata) {
 
 bool waiting_ask(Waiting *w) {
         w->holder[0] = w->reason[0] = '\0';
-        w->n_waiters = 0;
+        w->n_waiters = w->position = 0;
         w->token = w->holder_since_usec = 0;
         (void) tooz_client_set_call_timeout(w->ctl->client, QUERY_TIMEOUT_USEC);
         (void) tooz_lock_foreach_owner(w->ctl->client, w->domain, w->name, waiting_on_owner, w);
@@ -55,16 +59,14 @@ bool waiting_ask(Waiting *w) {
         return *w->holder;
 }
 
-static void waiting_print(const Waiting *w, uint32_t position) {
+static void waiting_print(const Waiting *w) {
         const char *dot = format_sign(" · ", ", ");
         char span[TIME_TEXT_SIZE];
 
         fprintf(stderr, "%sWaiting for %s/%s%s", w->live ? "\r\033[K" : "", w->domain, w->name,
                 format_sign("…", "..."));
-        if (position > 0 && w->n_waiters >= position)
-                fprintf(stderr, " position %u of %u", position, w->n_waiters);
-        else if (position > 0)
-                fprintf(stderr, " position %u", position);
+        if (w->position > 0)
+                fprintf(stderr, " position %u of %u", w->position, w->n_waiters);
         if (*w->holder)
                 fprintf(stderr, "%sheld by %s", dot, w->holder);
         if (*w->holder && w->holder_since_usec > 0)
@@ -76,14 +78,14 @@ static void waiting_print(const Waiting *w, uint32_t position) {
         (void) fflush(stderr);
 }
 
-void waiting_show(Waiting *w, uint32_t position, uint64_t now) {
+void waiting_show(Waiting *w, uint64_t now) {
         if (now < w->next_usec)
                 return;
         if (now >= w->query_usec) {
                 (void) waiting_ask(w);
                 w->query_usec = usec_add(time_now(), QUERY_USEC);
         }
-        waiting_print(w, position);
+        waiting_print(w);
         w->shown = true;
         w->next_usec = w->live ? usec_add(time_now(), SHOW_USEC) : USEC_INFINITY;
 }

@@ -21,11 +21,14 @@ typedef struct Waiting {
         uint64_t token;
         char reason[256];
         unsigned n_waiters;
+        unsigned position; /* ours among them, from 1; 0: not known */
+        char id_suffix[24];
 } Waiting;
 
-void waiting_init(Waiting *w, Ctl *ctl, const char *domain, const char *name, uint64_t now);
-/* Shows what is due. `position`: of the claim, 0: not known. */
-void waiting_show(Waiting *w, uint32_t position, uint64_t now);
+/* `claim_id`: ours, to find it in the queue; 0: we are not there. */
+void waiting_init(Waiting *w, Ctl *ctl, const char *domain, const char *name, uint64_t claim_id, uint64_t now);
+/* Shows what is due. */
+void waiting_show(Waiting *w, uint64_t now);
 /* Takes the live line away. */
 void waiting_done(Waiting *w);
 
