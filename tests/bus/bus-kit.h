@@ -192,7 +192,9 @@ static inline int answer_on_reply(sd_bus_message *m, void *userdata, sd_bus_erro
 static inline sd_bus_message *client_method(Client *c, const char *path, const char *interface, const char *member) {
         sd_bus_message *m;
 
-        kit_ok(sd_bus_message_new_method_call(c->pump.bus, &m, BUS_NAME, path, interface, member));
+        kit_ok(sd_bus_message_new_method_call(c->pump.bus, &m,
+                                              streq(interface, "org.freedesktop.DBus") ? interface : BUS_NAME, path,
+                                              interface, member));
         return m;
 }
 
