@@ -35,25 +35,8 @@ static bool is_unit(const char *name) {
         return false;
 }
 
-/* Path of the unified hierarchy, or of systemd's own in the old layout. */
-static const char *cgroup_path(const char *cgroup) {
-        for (const char *line = cgroup; *line;) {
-                const char *colon = strchr(line, ':'), *end = strchrnul(line, '\n');
-
-                if (colon && colon < end) {
-                        const char *path = str_skip_prefix(colon, "::") ?: str_skip_prefix(colon, ":name=systemd:");
-
-                        if (path)
-                                return path;
-                }
-                line = *end ? end + 1 : end;
-        }
-        return "";
-}
-
-void proc_parse_unit(const char *cgroup, char *ret, size_t size) {
-        const char *p = cgroup_path(cgroup), *end = strchrnul(p, '\n');
-
+/* The first element of the path that is a unit. */
+static bool unit_in_path(const char *p, const char *end, char *ret, size_t size) {
         while (p < end) {
                 char name[PROC_TEXT_SIZE];
                 const char *slash = memchr(p, '/', (size_t) (end - p)) ?: end;
@@ -69,10 +52,25 @@ void proc_parse_unit(const char *cgroup, char *ret, size_t size) {
                         if (is_unit(s)) {
                                 (void) str_copy(ret, size, s);
                                 str_defuse(ret, strlen(ret));
-                                return;
+                                return true;
                         }
                 }
                 p = slash < end ? slash + 1 : end;
+        }
+        return false;
+}
+
+/* Of the unified hierarchy or of systemd's own in the old layout: where both are mounted, one of them has the units. */
+void proc_parse_unit(const char *cgroup, char *ret, size_t size) {
+        for (const char *line = cgroup, *end; *line; line = *end ? end + 1 : end) {
+                const char *colon = strchr(line, ':'), *path;
+
+                end = strchrnul(line, '\n');
+                if (!colon || colon > end)
+                        continue;
+                path = str_skip_prefix(colon, "::") ?: str_skip_prefix(colon, ":name=systemd:");
+                if (path && unit_in_path(path, end, ret, size))
+                        return;
         }
         ret[0] = 0;
 }

@@ -30,6 +30,7 @@ Test(bus_proc, unit_is_the_outermost_that_is_no_slice) {
         check_unit("0::/system.slice/backup.service/payload/deep\n", "backup.service");
         check_unit("0::/_cgroup.service\n", "cgroup.service");
         check_unit("2:cpu:/a\n1:name=systemd:/system.slice/old.service\n0::/\n", "old.service");
+        check_unit("2:cpu:/\n1:name=systemd:/\n0::/system.slice/new.service\n", "new.service");
         check_unit("0::/../../system.slice/out.service\n", "out.service");
 }
 
