@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later */
+/* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
 /* An agent that does what the test tells it: it hangs, dies, forgets to reply, lets its page stand still

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later */
+/* SPDX-License-Identifier: Apache-2.0 */
 /* libtooz against the real agent: locks of this host */
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later */
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reader of the status page: what it believes, and what it does when the writer is gone */
 
 #include <errno.h>
