@@ -246,7 +246,7 @@ def _(rig):
     run_for(1)
     agent.cont()
     claim.client.ping()
-    assert set(claim.kinds()) <= {"acquired", "suspended", "resumed"}
+    assert set(claim.kinds()) <= {"queued", "acquired", "suspended", "resumed"}, claim.events
     request(agent, "other").acquired()
     assert claim.property("Token") == claim.token
 

@@ -14,7 +14,9 @@ def start(rig, session_sec=LONG_SESSION_SEC):
     """Agent a behind a proxy, agent b with a direct line."""
     zk = rig.zookeeper()
     proxy = rig.proxy(zk)
-    return zk, proxy, rig.agent("a", proxy, session_sec=session_sec), rig.agent("b", zk, session_sec=session_sec)
+    a, b = rig.agent("a", proxy, session_sec=session_sec), rig.agent("b", zk, session_sec=session_sec)
+    lock_works(zk, a, b)                # the lock's folder exists: what is lost below is the node
+    return zk, proxy, a, b
 
 
 def request(agent, name="backup", mode="exclusive", **options):
@@ -35,6 +37,21 @@ def lock_works(zk, a, b):
         claim.acquired()
         claim.close()
     wait_for(lambda: not zk.lock_nodes("backup"), "no znode to be left")
+
+
+@test("the lock's folder is new, and the replies of all that makes it and the node are lost, one after the other")
+def _(rig):
+    zk, proxy, a, b = start(rig)
+    for n in range(1, 5):
+        proxy.drop_reply("make", 1, "cut", f"/new{n}")
+        proxy.drop_reply("make", 2, "cut", f"/new{n}")
+        proxy.drop_request("make", 3, "cut", f"/new{n}")
+        claim = request(a, f"new{n}")
+        claim.acquired()
+        assert len(zk.lock_nodes(f"new{n}")) == 1
+        claim.close()
+        wait_for(lambda: not zk.lock_nodes(f"new{n}"), "no znode to be left")
+        proxy.heal()
 
 
 @test("the reply of a create is lost: the node is found and used, there is no second one")
@@ -169,8 +186,10 @@ def _(rig):
         claim = request(a)
         if op == "remove":
             claim.acquired()
-        claim.close()
+            claim.close()
         wait_for(lambda: proxy.status()["dropped"] > before, "the loss")
+        claim.close()
+        claim.client.ping()
         proxy.heal()
         wait_for(lambda: not zk.lock_nodes("backup"), f"{op}: no znode to be left")
     lock_works(zk, a, b)

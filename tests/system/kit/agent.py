@@ -56,7 +56,8 @@ class Agent:
         probe = self.client()
         probe.ping()
         self.hang_up(probe)
-        self.idle_fds = fds_of(self.process.pid)
+        # without contact one is still to come
+        self.idle_fds = fds_of(self.process.pid) + ["socket"] * (bool(self.url) and not self.wait_for_contact)
 
     def _ready(self):
         if not self.process.alive():
