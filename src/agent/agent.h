@@ -60,7 +60,8 @@ typedef struct Agent {
         char status[AGENT_STATUS_SIZE]; /* as the service manager was told */
 } Agent;
 
-/* Takes the configuration; borrows the source for reloads. Logs what went wrong. */
+/* Takes the configuration; borrows the source for reloads. Logs what went wrong. -EOPNOTSUPP: this
+ * build can't do what is configured. */
 int agent_new(Agent **ret, Config *config, const ConfigSource *source);
 Agent *agent_free(Agent *agent);
 DEFINE_CLEANUP(Agent, agent_free);

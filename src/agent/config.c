@@ -292,9 +292,6 @@ static void config_check_domain(const ConfigDomain *d, ConfigErrors *errors) {
                                 "SessionTimeoutSec=: must be at least 4 x TickSec=");
         if (d->acl_private && !d->auth)
                 domain_complain(d, d->where, errors, "ACL=: private needs Auth=, or the credential zookeeper.auth");
-#ifndef HAVE_ZOOKEEPER
-        domain_complain(d, d->where, errors, "URL=: this tooz-agent was built without ZooKeeper");
-#endif
 }
 
 static void config_check_access(const Config *config, const ConfigAccess *a, ConfigErrors *errors) {

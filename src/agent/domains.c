@@ -109,6 +109,10 @@ static int domains_open_cluster(Agent *agent, const ConfigDomain *d, bool acknow
         if (r < 0)
                 return log_error_errno(r, "Domain %s: can't make its status page", d->name);
         r = zk_backend_new(&ad->backend, agent->loop, &agent->realm, ad->domain, &zk);
+        if (r == -EOPNOTSUPP) {
+                log_error("Domain %s: this tooz-agent was built without ZooKeeper", d->name);
+                return r;
+        }
         if (r < 0)
                 return log_error_errno(r, "Domain %s: can't start the ZooKeeper client", d->name);
         return 0;

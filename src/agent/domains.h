@@ -5,7 +5,8 @@
 
 #include "agent/agent.h"
 
-/* `node` and the configured ones, with their backends and pages. Logs what went wrong. */
+/* `node` and the configured ones, with their backends and pages. Logs what went wrong. -EOPNOTSUPP: this
+ * build can't serve what is configured. */
 int domains_open(Agent *agent);
 
 /* The backends and pages; the realm's half goes with the realm. */

@@ -144,7 +144,7 @@ static int run(const ConfigSource *source) {
         raise_limits();
         r = agent_new(&agent, config, source);
         if (r < 0)
-                return EXIT_FAILURE;
+                return r == -EOPNOTSUPP ? EX_CONFIG : EXIT_FAILURE;
         r = agent_run(agent);
         if (r < 0) {
                 log_error_errno(r, "The event loop failed");
