@@ -233,6 +233,14 @@ static void client_turn(Client *c, bool bus_ready, bool handle_ready) {
         client_request(c);
 }
 
+static void await_line(void) {
+        char line[16];
+
+        fflush(stdout);
+        if (!fgets(line, sizeof(line), stdin))
+                exit(1);
+}
+
 static int run_many(const char *address, unsigned n_clients, unsigned n_requests) {
         Client *clients = calloc(n_clients, sizeof(Client));
         struct pollfd pfds[2 * CLIENTS_MAX];
@@ -245,9 +253,7 @@ static int run_many(const char *address, unsigned n_clients, unsigned n_requests
                 ping(clients[i].bus, NULL);
         }
         puts("ready"); /* whoever counts begins now, and says so by a line */
-        fflush(stdout);
-        if (getchar() == EOF)
-                return 1;
+        await_line();
         start = now_usec();
         n_left = n_requests;
         for (unsigned i = 0; i < n_clients; i++)
@@ -263,8 +269,7 @@ static int run_many(const char *address, unsigned n_clients, unsigned n_requests
                         client_turn(&clients[i], pfds[2 * i].revents, pfds[2 * i + 1].revents);
         }
         printf("{\"clients\": %u, \"requests\": %u, \"usec\": %.0f}\n", n_clients, n_requests, now_usec() - start);
-        fflush(stdout);
-        (void) getchar(); /* stay connected until the count has ended */
+        await_line(); /* stay connected until the count has ended */
         for (unsigned i = 0; i < n_clients; i++)
                 sd_bus_flush_close_unref(clients[i].bus);
         free(clients);

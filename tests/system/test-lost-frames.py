@@ -128,6 +128,26 @@ def _(rig):
     lock_works(zk, a, b)
 
 
+@test("a node that has our GUID and another session's ownership is not ours")
+def _(rig):
+    zk, proxy, a, b = start(rig)
+    kazoo = zk.client()
+    proxy.drop_reply("make", 1, "hold", LOCK)
+    claim = request(a)
+    proxy.wait_fired()
+    path = zk.lock_nodes("backup")[0]
+    kazoo.delete(path)
+    impostor = kazoo.create(path[:-10], ephemeral=True, sequence=True)
+    proxy.heal()
+    wait_for(lambda: one_node_of(zk, a) or "acquired" in claim.kinds(), "the agent to find out")
+    if kazoo.exists(impostor):
+        kazoo.delete(impostor)
+    claim.acquired()
+    assert one_node_of(zk, a), "granted without a node of its own"
+    claim.close()
+    lock_works(zk, a, b)
+
+
 @test("the reply of a delete is lost: it is repeated until it is known to be gone")
 def _(rig):
     zk, proxy, a, b = start(rig)
