@@ -12,7 +12,8 @@
 TOOZ_BEGIN_DECLS
 
 /* Processes the client in this loop, with this priority (sd_event_source_set_priority()). The loop keeps no reference
- * to the client; the client keeps one to the loop. NULL: the default loop of this thread. -EBUSY: attached already. */
+ * to the client; the client keeps one to the loop. NULL: the default loop of this thread. When a handler returns an error the loop no
+ * longer calls the client, as it does with all its sources. -EBUSY: attached already. */
 int tooz_client_attach_event(tooz_client *c, sd_event *event, int64_t priority);
 
 /* Idempotent. */

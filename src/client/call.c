@@ -74,7 +74,7 @@ int client_connect(tooz_client *c) {
 int client_process_bus(tooz_client *c) {
         int n, r;
 
-        for (n = 0; n < READ_MAX && c->bus; n++) {
+        for (n = 0; n < BUS_READ_MAX && c->bus; n++) {
                 r = sd_bus_process(c->bus, NULL);
                 if (r < 0)
                         client_drop_bus(c);

@@ -33,7 +33,8 @@
 #define CONVERT_SLICE_USEC (20 * USEC_PER_SEC)
 #define DESCRIPTION_MAX 255
 #define CLAIM_EVENTS_MAX 64 /* kept for a handler */
-#define READ_MAX 64         /* datagrams, or bus messages, in one go */
+#define HANDLE_READ_MAX 1024 /* datagrams in one go: more than a socket holds, so that a check sees all */
+#define BUS_READ_MAX 64      /* messages in one go */
 
 /* Exported functions; everything else is hidden. */
 #define _public_ __attribute__((__visibility__("default")))

@@ -113,7 +113,7 @@ int handle_read(tooz_client *c) {
         char buf[EVENT_SIZE_MAX];
         unsigned n;
 
-        for (n = 0; n < READ_MAX && c->handle_fd >= 0; n++) {
+        for (n = 0; n < HANDLE_READ_MAX && c->handle_fd >= 0; n++) {
                 ssize_t len = recv(c->handle_fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_TRUNC);
                 Event *e;
                 int r;

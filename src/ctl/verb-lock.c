@@ -36,6 +36,9 @@
 #define KILL_AFTER_NODE_USEC (2500 * USEC_PER_MSEC)
 /* KILL comes this much before the deadline, so that it is through at the deadline. */
 #define KILL_EARLY_USEC (50 * USEC_PER_MSEC)
+/* Calls to the agent are answered at once; these are for one that hangs. */
+#define CALL_TIMEOUT_MAX_USEC (10 * USEC_PER_SEC)
+#define CALL_TIMEOUT_MIN_USEC (2 * USEC_PER_SEC)
 #define RELEASE_TIMEOUT_USEC (2 * USEC_PER_SEC)
 /* When to say that the command has left something running. */
 #define LINGER_SAY_USEC USEC_PER_SEC
@@ -145,6 +148,9 @@ static int request(Hold *h) {
         const Options *o = &h->ctl->o;
         int r;
 
+        /* A hanging agent must not make the wait much longer than it may be. */
+        if (o->wait_usec < CALL_TIMEOUT_MAX_USEC)
+                (void) tooz_client_set_call_timeout(h->ctl->client, MAX(o->wait_usec, CALL_TIMEOUT_MIN_USEC));
         options.mode = o->mode;
         options.timeout_usec = o->wait_usec;
         options.description = o->reason;
@@ -206,7 +212,7 @@ static int wait_held(Hold *h) {
         (void) tooz_claim_get_id(h->claim, &id);
         waiting_init(&w, h->ctl, h->domain, h->name, id, time_now());
         /* The agent keeps the time; this is for one that hangs. */
-        give_up_usec = usec_add(usec_add(time_now(), h->ctl->o.wait_usec), 10 * USEC_PER_SEC);
+        give_up_usec = usec_add(usec_add(time_now(), h->ctl->o.wait_usec), CALL_TIMEOUT_MIN_USEC);
         for (;;) {
                 r = hold_process(h);
                 if (r < 0)
