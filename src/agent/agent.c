@@ -71,7 +71,7 @@ static void agent_stop(Agent *agent) {
         loop_timer_set(&agent->stop_timer, usec_add(time_now(), STOP_TIMEOUT_USEC));
 
         realm_stop(&agent->realm, time_now());
-        apply_effects(agent);
+        (void) apply_effects(agent);
         list_foreach(ad, &agent->domains, AgentDomain, link)
                 ad->backend->ops->stop(ad->backend);
         bus_server_stop(agent->bus);
@@ -105,15 +105,20 @@ static void agent_on_signal(LoopSignal *sig, const struct signalfd_siginfo *info
 
 /* --- phases --------------------------------------------------------------------------------------- */
 
-static void agent_apply(Agent *agent) {
-        apply_effects(agent);
-        loop_timer_set(&agent->timer, realm_next_timer(&agent->realm));
-        if (agent->state == AGENT_STOPPING && agent_is_stopped(agent))
-                loop_exit(agent->loop, EXIT_SUCCESS);
+/* The status is told at most once a second, and not at all while nothing happens. */
+static void agent_touch_status(Agent *agent) {
+        if (notify_is_wanted() && !loop_timer_is_set(&agent->status_timer))
+                loop_timer_set(&agent->status_timer, usec_add(loop_now(agent->loop), STATUS_INTERVAL_USEC));
 }
 
 static void agent_on_apply(LoopHook *hook) {
-        agent_apply(container_of(hook, Agent, apply));
+        Agent *agent = container_of(hook, Agent, apply);
+
+        if (apply_effects(agent))
+                agent_touch_status(agent);
+        loop_timer_set(&agent->timer, realm_next_timer(&agent->realm));
+        if (agent->state == AGENT_STOPPING && agent_is_stopped(agent))
+                loop_exit(agent->loop, EXIT_SUCCESS);
 }
 
 static void agent_on_first_turn(LoopDefer *defer) {
@@ -144,15 +149,11 @@ static void agent_on_status_timer(LoopTimer *timer, uint64_t now_usec) {
         }
 }
 
-/* A busy agent tells its status once a second, an idle one never: the timer runs from the first turn after the last
- * time that it was looked at. */
 static void agent_on_publish(LoopHook *hook) {
         Agent *agent = container_of(hook, Agent, publish);
 
         if (agent->state == AGENT_STARTING && bus_server_is_ready(agent->bus))
                 agent_become_ready(agent);
-        if (notify_is_wanted() && !loop_timer_is_set(&agent->status_timer))
-                loop_timer_set(&agent->status_timer, usec_add(loop_now(agent->loop), STATUS_INTERVAL_USEC));
 }
 
 /* While a cluster is up, its backend's threads must have been heard of: a heartbeat's answer comes through them. One

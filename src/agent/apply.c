@@ -20,7 +20,8 @@ static void apply_page(Agent *agent, AgentDomain *ad) {
                 return;
         session->want &= ~(unsigned) SESSION_WANT_PUBLISH;
         page_publish(&ad->page, session, loop_now(agent->loop));
-        news_of_session(ad);
+        if (agent->state != AGENT_STOPPING)
+                news_of_session(ad);
         bus_server_tell_domain(agent->bus, ad->domain);
 }
 
@@ -90,10 +91,14 @@ static void apply_effect(Agent *agent, Effect *effect) {
         assert_not_reached();
 }
 
-void apply_effects(Agent *agent) {
+bool apply_effects(Agent *agent) {
+        bool any = false;
         Effect *effect;
 
         apply_pages(agent);
-        while ((effect = effects_pop(&agent->realm.effects)))
+        while ((effect = effects_pop(&agent->realm.effects))) {
                 apply_effect(agent, effect);
+                any = true;
+        }
+        return any;
 }

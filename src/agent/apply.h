@@ -5,5 +5,5 @@
 
 #include "agent/agent.h"
 
-/* Everything that is on the realm's queue. */
-void apply_effects(Agent *agent);
+/* Everything that is on the realm's queue. False: it was empty. */
+bool apply_effects(Agent *agent);

@@ -96,7 +96,7 @@ void news_of_claim(const Claim *claim, uint64_t now) {
 #define SESSION_FIELDS(ad)                                                         \
         log_field("TOOZ_DOMAIN", "%s", (ad)->domain->name),                        \
         log_field("TOOZ_SERVER", "%s", (ad)->backend->info.server),                \
-        log_field("TOOZ_SESSION", "0x%" PRIx64, (uint64_t) (ad)->domain->session.id)
+        log_field("TOOZ_SESSION", "0x%016" PRIx64, (uint64_t) (ad)->domain->session.id)
 
 static void news_of_contact(const AgentDomain *ad) {
         const Session *s = &ad->domain->session;
@@ -105,7 +105,7 @@ static void news_of_contact(const AgentDomain *ad) {
         (void) time_format_span(span, s->timeout_usec);
         if (s->epoch != ad->told_epoch)
                 log_struct(LOG_LEVEL_NOTICE, JOURNAL_ID_BACKEND_CONNECTED, SESSION_FIELDS(ad), NULL,
-                           "Domain %s: connected to %s, session 0x%" PRIx64 ", timeout %s", ad->domain->name,
+                           "Domain %s: connected to %s, session 0x%016" PRIx64 ", timeout %s", ad->domain->name,
                            ad->backend->info.server, (uint64_t) s->id, span);
         else
                 log_struct(LOG_LEVEL_NOTICE, JOURNAL_ID_BACKEND_CONNECTED, SESSION_FIELDS(ad), NULL,

@@ -34,7 +34,7 @@ static void status_add_session(StatusLine *line, const AgentDomain *ad) {
 
         status_add(line, "%s", session_state_to_string(s->state));
         if (s->state == SESSION_UP)
-                status_add(line, " at %s (session 0x%" PRIx64 ", %s)", info->server, (uint64_t) s->id,
+                status_add(line, " at %s (session 0x%016" PRIx64 ", %s)", info->server, (uint64_t) s->id,
                            time_format_span(span, s->timeout_usec));
         else if (info->detail[0])
                 status_add(line, " (%s)", info->detail);

@@ -257,7 +257,7 @@ static void session_on_disconnected(ZkBackend *zk) {
         if (!zk->session.connected)
                 return;
         zk->session.connected = false;
-        log_notice("%s: lost contact with %s", zk_domain(zk)->name, zk->session.server);
+        log_debug("%s: lost contact with %s", zk_domain(zk)->name, zk->session.server);
         zk->session.server[0] = '\0';
         session_look(zk);
         domain_on_disconnect(zk_domain(zk), zk_now(zk), zk_effects(zk));
@@ -285,8 +285,8 @@ static void session_on_connected(ZkBackend *zk) {
         s->n_connects++;
         session_detail(zk, "", false);
         session_name_server(zk);
-        log_notice("%s: connected to %s, session 0x%016" PRIx64 ", timeout %s", zk_domain(zk)->name, s->server,
-                   (uint64_t) id, time_format_span(timeout, timeout_usec));
+        log_debug("%s: connected to %s, session 0x%016" PRIx64 ", timeout %s", zk_domain(zk)->name, s->server,
+                  (uint64_t) id, time_format_span(timeout, timeout_usec));
         domain_on_handshake(zk_domain(zk), id, timeout_usec, s->unsent_usec, zk_now(zk), zk_effects(zk));
         zk_session_saw_contact(zk, zk_now(zk));
         zk_host_on_connected(zk);
@@ -312,7 +312,7 @@ void zk_session_on_event(ZkBackend *zk, ZkHandle *h, int state) {
         else if (state == ZOO_AUTH_FAILED_STATE)
                 zk_session_refuse(zk, "the servers refuse the authentication");
         else if (state == ZOO_EXPIRED_SESSION_STATE) {
-                log_warning("%s: session expired", zk_domain(zk)->name);
+                log_debug("%s: session expired", zk_domain(zk)->name);
                 session_expire(zk);
         }
         session_set_timer(zk);

@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 
-/* MESSAGE_ID=s; systemd/tooz.catalog explains each. */
+/* MESSAGE_ID=s, by which `journalctl MESSAGE_ID=…` finds all of one kind. */
 #define JOURNAL_ID_LOCK_ACQUIRED "MESSAGE_ID=a9bcc1d32468453991f706277e325030"
 #define JOURNAL_ID_LOCK_LOST "MESSAGE_ID=d9c795323eb34a18aa23c5e675687edd"
 #define JOURNAL_ID_LOCK_BROKEN "MESSAGE_ID=7ab580a18c2741a0a1a3e5e0585002d7"

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/config-keys.h"
+#include "base/random.h"
 #include "base/time.h"
 #include "config-kit.h"
 #include "core/access.h"
@@ -371,4 +372,60 @@ Test(config, values_of_limits) {
                            "x:2: [Limits] ClaimsPerUser=: \"many\" is not a limit: a number from 1 to 1000000 would be\n");
         config_kit_refuses("[Limits]\nHandlesPerUser=0\n",
                            "x:2: [Limits] HandlesPerUser=: \"0\" is not a limit: a number from 1 to 1000000 would be\n");
+}
+
+/* --- nonsense ------------------------------------------------------------------------------------- */
+
+static const char *const scraps[] = {
+        "[", "]", "[Agent]", "[Domain ", "[Domain cluster]", "[Limits]", "[Access a]", "URL=", "zookeeper://", "zk1", ":2181",
+        ",", "/", "Allow=", "read", "Auth=", "digest:", "TickSec=", "Namespace=", "Socket=", "User=", "0", "99999999999",
+        "=", "\\", "\\\n", "\n", "\r\n", "\n ", "#", ";", " ", "\t", "\"", "\xff", "\xc3\xa9", "\x01", "x",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+};
+
+static void write_nonsense(char *text, size_t size, Prng *prng) {
+        size_t len = 0;
+
+        text[0] = 0;
+        for (uint64_t n = prng_below(prng, 60); n > 0; n--) {
+                const char *scrap = scraps[prng_below(prng, ARRAY_SIZE(scraps))];
+
+                if (len + strlen(scrap) < size)
+                        len += (size_t) kit_ok(str_copy(text + len, size - len, scrap));
+        }
+}
+
+/* Without the fsync of a careful writer. */
+static void overwrite(const char *path, const char *text) {
+        FILE *f = fopen(path, "we");
+
+        cr_assert_not_null(f);
+        cr_assert_geq(fputs(text, f), 0);
+        cr_assert_eq(fclose(f), 0);
+}
+
+/* Whatever is in a file, it is either accepted or complained about, with a line of that file. */
+Test(config, nonsense_is_refused_with_a_line) {
+        const char *path = kit_path("x");
+        char text[2048];
+        Prng prng;
+
+        prng_init(&prng, kit_seed());
+        for (unsigned i = 0; i < 3000; i++) {
+                ConfigKit kit = { .source.file = path };
+                int r;
+
+                write_nonsense(text, sizeof(text), &prng);
+                overwrite(path, text);
+                r = config_load(&kit.config, &kit.source, &kit.errors);
+                cr_assert_eq(r, kit.errors.n_lines > 0 ? -EINVAL : 0, "%s", text);
+                for (size_t j = 0; j < kit.errors.n_lines; j++) {
+                        const char *rest = str_skip_prefix(kit.errors.lines[j], path);
+                        unsigned line;
+
+                        cr_assert(rest && sscanf(rest, ":%u: ", &line) == 1 && line > 0, "%s", kit.errors.lines[j]);
+                        cr_assert(str_is_utf8(kit.errors.lines[j], strlen(kit.errors.lines[j])));
+                }
+                config_kit_done(&kit);
+        }
 }
