@@ -1,3 +1,731 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-print("1..0 # SKIP later")
+"""The zookeeper backend over a real ZooKeeper: several hosts in one process (zk-driver), without agents and buses."""
+import os
+import random
+import re
+import select
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.environ.get("srcdir", "."), "tests", "system"))
+
+from kit import PATIENCE_SEC, Timeout, built, main, test, wait_for     # noqa: E402
+from kit.proc import Process                                           # noqa: E402
+
+SESSION = "4s"
+
+
+class Driver:
+    """zk-driver: commands in, lines out. Every line is kept, and looked for in order."""
+
+    def __init__(self, rig, servers, *options, name="driver", session=SESSION):
+        self.process = Process([built("tests", "backend", "zk-driver"), f"servers={servers}", f"timeout={session}",
+                                *options], rig.scratch(f"{name}.log"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.lines = []         # all
+        self.seen = 0           # those that expect() has passed
+        self.rest = b""
+        self.expect("ready")
+
+    def send(self, *words):
+        self.process.popen.stdin.write((" ".join(str(w) for w in words) + "\n").encode())
+        self.process.popen.stdin.flush()
+
+    def read(self, patience):
+        """Take in what there is, waiting at most so long for something; False: nothing came."""
+        out = self.process.popen.stdout
+        if not select.select([out], [], [], patience)[0]:
+            return False
+        part = os.read(out.fileno(), 65536)
+        if not part:
+            raise RuntimeError(f"zk-driver is gone:\n{self.process.tail()}")
+        *lines, self.rest = (self.rest + part).split(b"\n")
+        self.lines += [line.decode() for line in lines]
+        return True
+
+    def expect(self, pattern, patience=PATIENCE_SEC):
+        """The next line that matches, as a match object; those before it are passed over."""
+        end = time.monotonic() + patience
+        while True:
+            while self.seen < len(self.lines):
+                found = re.search(f"^{pattern}", self.lines[self.seen])
+                self.seen += 1
+                if found:
+                    return found
+            if time.monotonic() > end:
+                raise Timeout(f"no line {pattern!r} in:\n" + "\n".join(self.lines[-30:]))
+            self.read(end - time.monotonic())
+
+    def unseen(self, pattern):
+        """Lines that came since the last expected one; nothing is passed over."""
+        while self.read(0):
+            pass
+        return [line for line in self.lines[self.seen:] if re.search(f"^{pattern}", line)]
+
+    # --- verbs ---------------------------------------------------------------------------------------
+
+    def host(self, name, state=None, up=True):
+        self.send("host", name, *([state] if state else []))
+        self.expect(f"host {name} ok")
+        if up:
+            self.expect(f"session {name} up")
+
+    def lock(self, host, ident, name, *how):
+        self.send("lock", host, ident, name, *how)
+
+    def acquired(self, host, ident):
+        """Token and how the one before it left."""
+        found = self.expect(rf"claim {host} {ident} acquired token=(\d+) previous=(\S+)")
+        return int(found.group(1)), found.group(2)
+
+    def take(self, host, ident, name, *how):
+        self.lock(host, ident, name, *how)
+        return self.acquired(host, ident)
+
+    def unlock(self, host, ident, *how):
+        self.send("unlock", host, ident, *how)
+        self.expect(f"claim {host} {ident} (released|failed)")
+
+    def state(self, host):
+        self.send("state", host)
+        found = self.expect(f"state {host} (.*)").group(1)
+        head, _, detail = found.partition(" detail=")
+        return dict(pair.split("=", 1) for pair in head.split()) | {"detail": detail}
+
+    def session(self, host):
+        return int(self.state(host)["session"], 16)
+
+    def owners(self, host, name):
+        first = len(self.lines)
+        self.send("query", host, name)
+        self.expect(f"lock {host} ok")
+        return [Owner(line) for line in self.lines[first:] if line.startswith("owner ")]
+
+    def locks(self, host, *how):
+        first = len(self.lines)
+        self.send("list", host, *how)
+        self.expect(f"list {host} ok")
+        return {line.split()[1]: dict(pair.split("=", 1) for pair in line.split()[2:])
+                for line in self.lines[first:] if line.startswith("lock ")}
+
+    def breaks(self, host, name, token, *how):
+        """Answer: ok, or the name of an errno."""
+        self.send("break", host, name, token, *how)
+        return self.expect(rf"break {host} (\S+)").group(1)
+
+    def quit(self):
+        self.send("quit")
+        status = self.process.wait()
+        assert status == 0, f"zk-driver ended with {status}:\n{self.process.tail()}"
+
+
+class Owner(dict):
+    def __init__(self, line):
+        _, self.role, self.where, rest = line.split(" ", 3)
+        head, _, description = rest.partition(" description=")
+        super().__init__(pair.split("=", 1) for pair in head.split())
+        self["description"] = description
+
+    def brief(self):
+        return self.role, self["host"]
+
+
+def start(rig, *options, hosts="ab", **more):
+    zk = rig.zookeeper()
+    driver = Driver(rig, zk.hosts, *options, **more)
+    for host in hosts:
+        driver.host(host)
+    return zk, driver
+
+
+def nodes(zk, name):
+    return [path.rsplit("/", 1)[1] for path in zk.lock_nodes(name)]
+
+
+def wait_gone(zk, name):
+    wait_for(lambda: not nodes(zk, name), "no node of the lock to be left")
+
+
+# --- the session -------------------------------------------------------------------------------------
+
+@test("a host makes its nodes, and leaves nothing but directories")
+def _(rig):
+    zk, driver = start(rig, hosts="a")
+    state = driver.state("a")
+    assert state["server"] == zk.hosts and state["detail"] == "-", state
+    own = f"/toozd/hosts/{driver.session('a'):016x}"
+    wait_for(lambda: f"{own}/alive" in zk.ephemerals(), "the ephemeral child")
+    client = zk.client()
+    assert client.get(own)[0] == b"HOST=test\nVERSION=0\n"
+    driver.quit()
+    assert not client.exists(own)
+    assert sorted(client.get_children("/toozd")) == ["died", "hosts"] and client.get_children("/tooz") == ["locks"]
+
+
+@test("chroot of several components")
+def _(rig):
+    zk, driver = start(rig, "chroot=/prod/eu")
+    driver.take("a", 1, "backup")
+    driver.lock("b", 2, "backup")
+    driver.expect("claim b 2 queued")
+    wait_for(lambda: len(zk.lock_nodes("backup", "/prod/eu/tooz/locks")) == 2, "both nodes")
+    driver.unlock("a", 1)
+    driver.acquired("b", 2)
+    assert sorted(zk.client().get_children("/")) == ["prod", "zookeeper"]
+    driver.quit()
+
+
+@test("no server: the reason is shown, and the session comes when the server comes")
+def _(rig):
+    zk = rig.zookeeper()
+    zk.stop()
+    driver = Driver(rig, zk.hosts)
+    driver.host("a", up=False)
+    wait_for(lambda: driver.state("a")["detail"] == f"{zk.hosts}: Connection refused", "the reason to be shown")
+    zk.start()
+    driver.expect("session a up")
+    driver.take("a", 1, "backup")
+    driver.quit()
+
+
+@test("stopping without a server ends at once, and so does stopping while connecting")
+def _(rig):
+    zk, driver = start(rig, hosts="a")
+    driver.take("a", 1, "backup")
+    zk.stop()
+    driver.expect("claim a 1 suspended")
+    driver.host("b", up=False)
+    driver.quit()
+
+
+@test("names are resolved, and one that does not resolve is no obstacle")
+def _(rig):
+    zk = rig.zookeeper()
+    driver = Driver(rig, f"no-such-host.invalid:2181,{zk.hosts}")
+    driver.host("a")
+    driver.quit()
+    driver = Driver(rig, "no-such-host.invalid:2181", name="lost")
+    driver.host("a", up=False)
+    wait_for(lambda: "can't resolve no-such-host.invalid" in driver.state("a")["detail"], "the reason to be shown")
+    driver.quit()
+
+
+@test("a session timeout below four ticks is refused with a sentence")
+def _(rig):
+    zk = rig.zookeeper()
+    driver = Driver(rig, zk.hosts, "tick=2s")
+    driver.host("a", up=False)
+    wait_for(lambda: "less than 4 ticks of 2s" in driver.state("a")["detail"], "the reason to be shown")
+    assert driver.state("a")["state"] == "connecting"
+    driver.lock("a", 1, "backup", "x", "try")
+    driver.expect("claim a 1 refused 2")
+    driver.quit()
+
+
+@test("digest authentication: nodes are for their creator alone")
+def _(rig):
+    zk, driver = start(rig, "auth=tooz:s3cret", "private")
+    driver.take("a", 1, "backup")
+    driver.lock("b", 2, "backup")
+    driver.expect("claim b 2 queued")
+    wait_for(lambda: len(nodes(zk, "backup")) == 2, "both nodes")
+    client = zk.client()
+    acls = client.get_acls("/tooz/locks")[0]
+    assert [acl.id.scheme for acl in acls] == ["digest"], acls
+    other = Driver(rig, zk.hosts, name="other")
+    other.host("c", up=False)
+    wait_for(lambda: "not authenticated" in other.state("c")["detail"], "the reason to be shown")
+    driver.unlock("a", 1)
+    driver.acquired("b", 2)
+    other.quit()
+    driver.quit()
+    assert "s3cret" not in driver.process.text()
+
+
+@test("server away for less than the deadline: suspended, resumed, the same session and token")
+def _(rig):
+    zk, driver = start(rig, hosts="a", session="20s")
+    token, _ = driver.take("a", 1, "backup")
+    session = driver.session("a")
+    zk.stop()
+    driver.expect("claim a 1 suspended")
+    zk.start()
+    found = driver.expect(r"claim a 1 resumed token=(\d+)")
+    assert int(found.group(1)) == token and driver.session("a") == session
+    driver.unlock("a", 1)
+    wait_gone(zk, "backup")
+    driver.quit()
+
+
+@test("server away for longer: lost while still disconnected, and its node is deleted afterwards")
+def _(rig):
+    zk, driver = start(rig, hosts="a", session="2s")
+    driver.take("a", 1, "backup")
+    zk.stop()
+    driver.expect("claim a 1 suspended")
+    driver.expect("claim a 1 lost .*reason=deadline")
+    zk.start()
+    driver.expect("session a up")
+    wait_gone(zk, "backup")
+    driver.take("a", 2, "backup")
+    driver.quit()
+
+
+@test("forced expiry: the holder loses, the waiter queues again in a new session")
+def _(rig):
+    zk, driver = start(rig)
+    driver.take("a", 1, "backup")
+    driver.lock("b", 2, "backup")
+    driver.lock("a", 3, "backup")
+    wait_for(lambda: len(nodes(zk, "backup")) >= 2, "both nodes")
+    before = driver.session("a")
+    zk.expire(before)
+    driver.expect("claim a 1 lost .*reason=session-expired")
+    driver.acquired("b", 2)
+    driver.expect("session a up epoch=2")
+    wait_for(lambda: len(nodes(zk, "backup")) == 2, "the waiter to queue again")
+    assert driver.session("a") != before
+    driver.unlock("b", 2)
+    driver.acquired("a", 3)
+    driver.quit()
+
+
+@test("our own node deleted by somebody: made again by the next heartbeat")
+def _(rig):
+    zk, driver = start(rig, hosts="a", session="2s")
+    token, _ = driver.take("a", 1, "backup")
+    own = f"/toozd/hosts/{driver.session('a'):016x}"
+    client = zk.client()
+    client.delete(own, recursive=True)
+    wait_for(lambda: client.exists(f"{own}/alive"), "our node to be back")
+    driver.unlock("a", 1)
+    driver.quit()
+
+
+# --- locks -------------------------------------------------------------------------------------------
+
+@test("two hosts exclude each other, tokens rise, the node is gone at once")
+def _(rig):
+    zk, driver = start(rig)
+    first, _ = driver.take("a", 1, "backup")
+    driver.lock("b", 2, "backup")
+    wait_for(lambda: len(nodes(zk, "backup")) == 2, "both nodes")
+    assert not driver.unseen("claim b 2 acquired")
+    driver.unlock("a", 1)
+    second, _ = driver.acquired("b", 2)
+    third, _ = (driver.unlock("b", 2), driver.take("a", 3, "backup"))[1]
+    assert first < second < third
+    driver.unlock("a", 3)
+    wait_gone(zk, "backup")
+    assert driver.state("a")["locks"] == "0" and driver.state("b")["locks"] == "0"
+    driver.quit()
+
+
+@test("readers of several hosts hold together, a writer waits for all of them")
+def _(rig):
+    zk, driver = start(rig, hosts="abc")
+    driver.take("a", 1, "data", "s")
+    driver.take("b", 2, "data", "s")
+    driver.lock("c", 3, "data")
+    wait_for(lambda: len(nodes(zk, "data")) == 3, "the writer's node")
+    driver.lock("a", 4, "data", "s")            # behind the writer
+    driver.unlock("a", 1)
+    driver.unlock("b", 2)
+    driver.acquired("c", 3)
+    driver.unlock("c", 3)
+    driver.acquired("a", 4)
+    driver.unlock("a", 4)
+    wait_gone(zk, "data")
+    driver.quit()
+
+
+@test("a try fails while another host holds, and succeeds afterwards")
+def _(rig):
+    _, driver = start(rig)
+    driver.take("a", 1, "backup")
+    driver.lock("b", 2, "backup", "x", "try")
+    driver.expect("claim b 2 failed .*reason=would-block")
+    driver.unlock("a", 1)
+    driver.take("b", 3, "backup", "x", "try")
+    driver.quit()
+
+
+@test("a death is recorded with the delete, told once, and forgotten")
+def _(rig):
+    zk, driver = start(rig)
+    driver.take("a", 1, "backup")
+    driver.unlock("a", 1, "died")
+    wait_gone(zk, "backup")
+    client = zk.client()
+    assert client.get("/toozd/died/backup")[0].isdigit()
+    assert driver.take("b", 2, "backup")[1] == "died"
+    driver.unlock("b", 2, "died")                # the record is replaced
+    wait_gone(zk, "backup")
+    assert driver.take("a", 3, "backup")[1] == "died"
+    driver.unlock("a", 3)
+    wait_gone(zk, "backup")
+    wait_for(lambda: not client.exists("/toozd/died/backup"), "the record to be cleared")
+    assert driver.take("b", 4, "backup")[1] == "unknown"
+    driver.quit()
+
+
+@test("a record that can't be written does not keep the lock")
+def _(rig):
+    zk, driver = start(rig)
+    client = zk.client()
+    driver.take("a", 1, "backup")
+    client.create("/toozd/died/backup/child", b"", makepath=True)     # can't be deleted
+    driver.unlock("a", 1, "died")
+    driver.take("b", 2, "backup")
+    driver.unlock("b", 2)
+    wait_gone(zk, "backup")
+    client.delete("/toozd/died", recursive=True)                      # can't be created
+    driver.take("a", 3, "backup")
+    driver.unlock("a", 3, "died")
+    driver.take("b", 4, "backup")
+    driver.quit()
+
+
+@test("the node names its host and claim")
+def _(rig):
+    zk, driver = start(rig, hosts="a")
+    driver.take("a", 1, "backup")
+    data = zk.client().get(zk.lock_nodes("backup")[0])[0].decode()
+    pairs = dict(line.split("=", 1) for line in data.splitlines())
+    assert pairs["AGENT"] == "tooz" and pairs["HOST"] == "a" and pairs["PID"] == "4711" and pairs["UID"] == "1000"
+    assert pairs["DESCRIPTION"] == "nightly backup" and int(pairs["SINCE_REALTIME_USEC"]) > 0
+    driver.quit()
+
+
+@test("kazoo's Lock, ReadLock and WriteLock wait for ours, and ours for them")
+def _(rig):
+    from kazoo.recipe.lock import ReadLock, WriteLock
+    zk, driver = start(rig, hosts="a")
+    client = zk.client()
+    driver.take("a", 1, "backup", "s")
+    assert not client.Lock("/tooz/locks/backup", "python").acquire(blocking=False)
+    assert not WriteLock(client, "/tooz/locks/backup").acquire(blocking=False)
+    driver.unlock("a", 1)
+    wait_gone(zk, "backup")
+    theirs = client.Lock("/tooz/locks/backup", "python")
+    assert theirs.acquire(timeout=PATIENCE_SEC)
+    driver.lock("a", 2, "backup")
+    wait_for(lambda: len(nodes(zk, "backup")) == 2, "our node")
+    foreign = driver.owners("a", "backup")[0]
+    assert foreign["foreign"] == "1" and foreign["description"] == "python" and foreign.role == "holds", foreign
+    theirs.release()
+    driver.acquired("a", 2)
+    driver.unlock("a", 2)
+    wait_gone(zk, "backup")
+    reader = ReadLock(client, "/tooz/locks/backup", "python")
+    assert reader.acquire(timeout=PATIENCE_SEC)
+    driver.take("a", 3, "backup", "s")           # readers together
+    driver.lock("a", 4, "backup", "x")
+    driver.unlock("a", 3)
+    wait_for(lambda: len(nodes(zk, "backup")) == 2, "our writer's node")
+    assert not driver.unseen("claim a 4 acquired")
+    reader.release()
+    driver.acquired("a", 4)
+    driver.quit()
+
+
+@test("children that are no contenders change nothing, look-alikes exclude")
+def _(rig):
+    zk, driver = start(rig, hosts="a")
+    client = zk.client()
+    client.ensure_path("/tooz/locks/backup")
+    for child in ("junk", "__lock__", "a__lock__1", "lease-0000000001", "\u00e4\u00f6"):
+        client.create(f"/tooz/locks/backup/{child}", b"\xff\xfe\x00")
+    driver.take("a", 1, "backup")
+    driver.unlock("a", 1)
+    wait_gone(zk, "backup")
+    client.create("/tooz/locks/backup/x__r__lock__0000000000", b"")
+    driver.lock("a", 2, "backup", "s")
+    wait_for(lambda: nodes(zk, "backup"), "our node")
+    assert [owner.role for owner in driver.owners("a", "backup")] == ["holds", "waits"]
+    client.delete("/tooz/locks/backup/x__r__lock__0000000000")
+    driver.acquired("a", 2)
+    driver.quit()
+
+
+@test("a node in force deleted by somebody: its claims are lost, and the lock works")
+def _(rig):
+    zk, driver = start(rig)
+    driver.take("a", 1, "backup", "x", "contention")
+    zk.client().delete(zk.lock_nodes("backup")[0])
+    driver.expect("claim a 1 lost .*reason=broken")
+    driver.take("b", 2, "backup")
+    driver.quit()
+
+
+@test("no watch to be had: the waiter looks again now and then")
+def _(rig):
+    zk, driver = start(rig)
+    driver.take("a", 1, "backup")
+    driver.send("watches", "b", 10)
+    driver.lock("b", 2, "backup")
+    wait_for(lambda: len(nodes(zk, "backup")) == 2, "both nodes")
+    driver.unlock("a", 1)
+    driver.acquired("b", 2)
+    requests = int(zk.mntr()["zk_packets_received"])
+    driver.lock("b", 3, "backup")               # wants to know of contention, and can't watch
+    driver.expect("claim b 3 queued")
+    time.sleep(1)                               # a listing that repeats itself would make thousands of them
+    assert int(zk.mntr()["zk_packets_received"]) - requests < 100
+    driver.unlock("b", 2)
+    driver.acquired("b", 3)
+    driver.quit()
+
+
+@test("a queue of 10,000: the listing is taken, a waiter watches one node")
+def _(rig):
+    zk, driver = start(rig, hosts="a", session="20s")
+    client = zk.client()
+    client.ensure_path("/tooz/locks/backup")
+    calls = [client.create_async(f"/tooz/locks/backup/{i:032x}__lock__", b"", sequence=True) for i in range(10000)]
+    for call in calls:
+        call.get(timeout=PATIENCE_SEC)
+    driver.lock("a", 1, "backup")
+    driver.expect("claim a 1 queued")
+    wait_for(lambda: nodes(zk, "backup"), "our node")
+    watched = wait_for(lambda: [line for line in zk.ask("wchp").splitlines() if "/tooz/locks/backup" in line],
+                       "the watch")
+    assert len(watched) == 1 and watched[0].endswith("0000009999"), watched
+    assert driver.locks("a")["backup"] == {"mode": "exclusive", "holders": "1", "waiters": "10000", "host": "-",
+                                           "local": "0"}
+    calls = [client.delete_async(f"/tooz/locks/backup/{child}") for child in client.get_children("/tooz/locks/backup")
+             if child not in nodes(zk, "backup")]
+    for call in calls:
+        call.get(timeout=PATIENCE_SEC)
+    driver.acquired("a", 1)
+    driver.quit()
+
+
+@test("replies that are lost: one node, none left, and no guess")
+def _(rig):
+    zk = rig.zookeeper()
+    proxy = rig.proxy(zk)
+    driver = Driver(rig, proxy.hosts, session="20s")
+    driver.host("a")
+    for fault in (proxy.drop_reply, proxy.drop_request):
+        fault("make", 1, "cut", "__lock__")
+        driver.take("a", 1, "backup")
+        assert len(nodes(zk, "backup")) == 1
+        fault("unmake", 1, "cut", "__lock__")
+        driver.unlock("a", 1)
+        wait_gone(zk, "backup")
+    driver.quit()
+
+
+# --- restored backups --------------------------------------------------------------------------------
+
+@test("an ensemble that went back in time: nothing is granted until it is acknowledged, once")
+def _(rig):
+    old, new = rig.zookeeper("old"), rig.zookeeper("new")
+    state = rig.scratch.make("state")
+    driver = Driver(rig, old.hosts, name="first")
+    driver.host("a", state)
+    for i in range(30):
+        driver.take("a", i, "backup")
+        driver.unlock("a", i)
+    driver.quit()
+    driver = Driver(rig, new.hosts, name="second")
+    driver.host("a", state)
+    wait_for(lambda: "went back in time" in driver.state("a")["detail"], "the reason to be shown")
+    driver.lock("a", 1, "backup")
+    driver.expect("claim a 1 failed .*reason=token-regression")
+    driver.quit()
+    driver = Driver(rig, new.hosts, "ack", name="third")
+    driver.host("a", state)
+    driver.take("a", 1, "backup")
+    driver.quit()
+    driver = Driver(rig, new.hosts, "ack", name="fourth")
+    driver.host("a", state)
+    driver.take("a", 1, "backup")
+    driver.quit()
+
+
+# --- questions ---------------------------------------------------------------------------------------
+
+@test("who holds and who waits, in order, seen from each host")
+def _(rig):
+    zk, driver = start(rig, hosts="abc")
+    token, _ = driver.take("a", 1, "backup")
+    for n, (host, ident) in enumerate((("b", 2), ("c", 3)), 2):
+        driver.lock(host, ident, "backup")
+        wait_for(lambda n=n: len(nodes(zk, "backup")) == n, "the waiter's node")
+    driver.lock("b", 4, "backup")
+    driver.expect("claim b 4 queued")
+    owners = driver.owners("c", "backup")
+    assert [o.brief() for o in owners] == [("holds", "a"), ("waits", "b"), ("waits", "c")], owners
+    assert [o["local"] for o in owners] == ["0", "0", "1"]
+    assert owners[0]["pid"] == "4711" and owners[0]["since"] == "1"
+    assert int(owners[0]["token"]) >> 16 == token >> 16 and owners[1]["token"] == "0"
+    owners = driver.owners("b", "backup")
+    assert [o.brief() for o in owners] == [("holds", "a"), ("waits", "b"), ("waits", "b"), ("waits", "c")], owners
+    owners = driver.owners("a", "backup")
+    assert owners[0]["local"] == "1" and int(owners[0]["token"]) == token and owners[0]["node"] in nodes(zk, "backup")
+    assert driver.owners("a", "unknown") == []
+    driver.quit()
+
+
+@test("all locks, with counts")
+def _(rig):
+    zk, driver = start(rig)
+    assert driver.locks("a") == {}
+    for i in range(100):
+        driver.take("a", i, f"lock-{i:03}")
+    driver.take("b", 200, "data", "s")
+    driver.take("a", 201, "data", "s")
+    driver.lock("b", 202, "lock-000")
+    wait_for(lambda: len(nodes(zk, "lock-000")) == 2, "the waiter's node")
+    locks = driver.locks("b")
+    assert len(locks) == 101 and list(locks) == sorted(locks)
+    assert locks["lock-000"] == {"mode": "exclusive", "holders": "1", "waiters": "1", "host": "a", "local": "0"}
+    assert locks["data"]["holders"] == "2" and locks["data"]["mode"] == "shared"
+    assert len(driver.locks("b", "local")) == 2
+    driver.quit()
+
+
+@test("no contact: questions are answered with an error")
+def _(rig):
+    zk, driver = start(rig, hosts="a")
+    zk.stop()
+    driver.expect("session a suspended")
+    for command, kind in ((("query", "a", "backup"), "lock"), (("list", "a"), "list"),
+                          (("break", "a", "backup", 65536), "break")):
+        driver.send(*command)
+        driver.expect(f"{kind} a ENOTCONN")
+    driver.quit()
+
+
+# --- breaking ----------------------------------------------------------------------------------------
+
+@test("break what this host holds, and what another host holds")
+def _(rig):
+    zk, driver = start(rig)
+    token, _ = driver.take("a", 1, "backup")
+    assert driver.breaks("a", "backup", token) == "ok"
+    wait_gone(zk, "backup")
+    token, _ = driver.take("a", 2, "backup")
+    assert driver.breaks("b", "backup", token) == "ok"
+    wait_gone(zk, "backup")
+    token, _ = driver.take("a", 3, "backup")
+    assert driver.breaks("b", "backup", token >> 16 << 16) == "ok"
+    lost = [line for line in driver.lines if " lost " in line]
+    assert [line.split()[2] for line in lost] == ["1", "2", "3"] and all("reason=broken" in line for line in lost), lost
+    client = zk.client()
+    wait_for(lambda: all(client.get_children(f"/toozd/hosts/{host}") == ["alive"]
+                         for host in client.get_children("/toozd/hosts")), "no request to be left")
+    driver.quit()
+
+
+@test("break with a token that is not the holder's")
+def _(rig):
+    _, driver = start(rig)
+    token, _ = driver.take("a", 1, "backup")
+    assert driver.breaks("b", "backup", token - 65536) == "ESTALE"
+    assert driver.breaks("b", "backup", token + 1) == "ESTALE"          # the tenure, but not this grant
+    assert driver.breaks("a", "backup", token + 1) == "ESTALE"
+    assert driver.breaks("b", "unknown", token) == "ENOENT"
+    assert not driver.unseen("claim a 1 lost")
+    driver.unlock("a", 1)
+    driver.quit()
+
+
+@test("break a reader among readers")
+def _(rig):
+    zk, driver = start(rig, hosts="abc")
+    first, _ = driver.take("a", 1, "data", "s")
+    second, _ = driver.take("b", 2, "data", "s")
+    assert driver.breaks("c", "data", second) == "ok"
+    assert not driver.unseen("claim a 1 lost")
+    wait_for(lambda: len(nodes(zk, "data")) == 1, "the node to be gone")
+    driver.unlock("a", 1)
+    driver.quit()
+
+
+@test("a foreign holder is refused, and deleted by force")
+def _(rig):
+    zk, driver = start(rig, hosts="a")
+    client = zk.client()
+    lock = client.Lock("/tooz/locks/backup", "python")
+    assert lock.acquire(timeout=PATIENCE_SEC)
+    token = client.exists(zk.lock_nodes("backup")[0]).czxid << 16
+    assert driver.breaks("a", "backup", token) == "EPERM"
+    assert nodes(zk, "backup")
+    assert driver.breaks("a", "backup", token + 65536, "force") == "ESTALE"
+    assert driver.breaks("a", "backup", token, "force") == "ok"
+    assert not nodes(zk, "backup")
+    driver.quit()
+
+
+@test("an agent that does not answer: time-out, and force deletes")
+def _(rig):
+    zk = rig.zookeeper()
+    driver = Driver(rig, zk.hosts, session="2s")
+    victim = Driver(rig, zk.hosts, name="victim", session="30s")
+    driver.host("a")
+    victim.host("v")
+    token, _ = victim.take("v", 1, "backup")
+    victim.process.stop()
+    assert driver.breaks("a", "backup", token) == "ETIMEDOUT"
+    assert nodes(zk, "backup")
+    assert driver.breaks("a", "backup", token, "force") == "ok"
+    assert not nodes(zk, "backup")
+    victim.process.cont()
+    victim.unlock("v", 1)
+    victim.quit()
+    driver.quit()
+
+
+# --- everything at once ------------------------------------------------------------------------------
+
+def churn(rig, *options):
+    """Three hosts, two locks, random requests and ends, now and then a cut: never two holders, tokens rise."""
+    seed = int(os.environ.get("KIT_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"# KIT_SEED={seed}")
+    dice = random.Random(seed)
+    zk = rig.zookeeper()
+    proxy = rig.proxy(zk)
+    driver = Driver(rig, proxy.hosts, *options, session="20s")
+    live = {}                   # id -> (host, lock)
+    for host in "abc":
+        driver.host(host)
+    checked = len(driver.lines)
+    for ident in range(150):
+        if len(live) < 12 and dice.random() < 0.6:
+            live[ident] = dice.choice("abc"), dice.choice(("x", "y"))
+            driver.lock(live[ident][0], ident, live[ident][1], dice.choice("xxs"))
+        elif live:
+            ident = dice.choice(sorted(live))
+            driver.send("unlock", live.pop(ident)[0], ident, *(["died"] * dice.randrange(2)))
+        if dice.random() < 0.03:
+            proxy.cut()
+        driver.read(0.002)
+    for ident, (host, _) in sorted(live.items()):
+        driver.send("unlock", host, ident)
+    for lock in "xy":
+        wait_gone(zk, lock)
+    for host in "abc":
+        wait_for(lambda host=host: driver.state(host)["locks"] == "0", "nothing to be left in the table")
+    driver.quit()
+    return driver.lines[checked:], dict(requested(driver))
+
+
+def requested(driver):
+    return []
+
+
+@test("churn with cut connections: nothing is left, and the tables are sound")
+def _(rig):
+    churn(rig)
+
+
+@test("churn on epoll")
+def _(rig):
+    churn(rig, "loop=epoll")
+
+
+main()
