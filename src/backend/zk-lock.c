@@ -21,7 +21,6 @@
 
 #include "backend/zk-backend.h"
 #include "base/assert.h"
-#include "base/bug.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/str.h"
@@ -157,11 +156,10 @@ static void node_submit_create(NodeOp *n, const Node *node) {
 }
 
 static void node_on_created(NodeOp *n, Node *node) {
-        const Session *session = &zk_domain(n->zk)->session;
         const NodeFacts facts = {
                 .sequence = zk_node_sequence(n->op.text),
                 .czxid = n->op.stat.czxid,
-                .owner = bug("no-owner-check") ? session->id : n->op.stat.ephemeralOwner,
+                .owner = n->op.stat.ephemeralOwner,
         };
 
         lock_table_on_created(locks_of(n->zk), node, &facts, zk_now(n->zk), zk_effects(n->zk));
@@ -225,17 +223,18 @@ static void node_stat_on_done(ZkOp *op) {
         NodeOp *n = container_of(op, NodeOp, op);
         ZkBackend *zk = n->zk;
         Node *node = node_op_node(n);
-        const NodeFacts facts = { .sequence = n->sequence, .czxid = op->stat.czxid,
-                                  .owner = bug("no-owner-check") ? zk_domain(zk)->session.id : op->stat.ephemeralOwner };
+        const NodeFacts facts = {
+                .sequence = n->sequence,
+                .czxid = op->stat.czxid,
+                .owner = op->stat.ephemeralOwner,
+        };
 
         if (node && op->rc == ZOK) {
                 zk_see_zxid(zk, facts.czxid, false);
                 lock_table_on_statted(locks_of(zk), node, &facts, zk_now(zk), zk_effects(zk));
         } else if (node && op->rc == ZNONODE)
                 lock_table_on_statted(locks_of(zk), node, NULL, zk_now(zk), zk_effects(zk));
-        else if (node && node->state == NODE_STATTING)
-                /* Not answered: asked again, with the next contact. */
-                node_want(node, NODE_WANT_STAT, zk_effects(zk));
+        /* Not answered: the core asks again with the next contact. */
         node_op_free(n);
 }
 
@@ -416,7 +415,8 @@ static Contender *contenders_parse(const ZkOp *op, size_t *ret_n) {
 static void list_report(ListOp *l, Lock *lock) {
         ZkBackend *zk = l->zk;
         _cleanup_free_ Contender *contenders = NULL;
-        Listing listing = { .watch_armed = zk_op_is_watching(&l->list) };
+        bool armed = zk_op_is_watching(&l->list);
+        Listing listing = { .watch_armed = armed, .watch_refused = l->watch && l->list.rc == ZOK && !armed };
         bool answered = (l->list.rc == ZOK || l->list.rc == ZNONODE) && (l->died.rc == ZOK || l->died.rc == ZNONODE);
 
         contenders = answered ? contenders_parse(&l->list, &listing.n_contenders) : NULL;

@@ -30,7 +30,8 @@
 #define REFUSED_RETRY_USEC (15 * USEC_PER_SEC)
 /* A handle that never got a session is opened anew, since names may stand for other addresses by now. */
 #define FRUITLESS_USEC (60 * USEC_PER_SEC)
-#define STOP_USEC (1 * USEC_PER_SEC)
+/* How long a stop waits for what is under way, and for a lost connection to come back. */
+#define STOP_USEC (2 * USEC_PER_SEC)
 #define TICKS_MIN 4
 
 /* --- timer -------------------------------------------------------------------------------------- */
@@ -130,11 +131,21 @@ static void session_look(ZkBackend *zk) {
         session_add_auth(zk);
 }
 
+/* Only a connected handle can tell the servers that its session ends; without that all nodes stay until its timeout. */
+static bool session_can_end(const ZkBackend *zk) {
+        const ZkHandle *h = zk->session.handle;
+
+        if (h->n_ops > 0)
+                return false;
+        return zk_domain(zk)->session.id == 0 || h->state != ZK_HANDLE_OPEN || zoo_state(h->zh) == ZOO_CONNECTED_STATE ||
+               zoo_state(h->zh) < 0;
+}
+
 /* Closing ends the session, and with it all nodes that are left. */
 static void session_check_stop(ZkBackend *zk) {
         ZkSession *s = &zk->session;
 
-        if (!s->handle || (s->handle->n_ops > 0 && zk_now(zk) < s->stop_usec))
+        if (!s->handle || (!session_can_end(zk) && zk_now(zk) < s->stop_usec))
                 return;
         session_retire(zk);
         domain_on_expired(zk_domain(zk), zk_now(zk), zk_effects(zk));

@@ -174,6 +174,8 @@ void lock_table_on_listed(LockTable *t, Lock *lock, const Listing *l, uint64_t n
         }
 
         tenure->watching = tenure->watching || l->watch_armed;
+        if (l->watch_refused)
+                lock_retry_later(lock, now);
         list_foreach_safe(node, tmp, &tenure->nodes, Node, link) {
                 const Contender *self = tenure_find_contender(node, l->contenders, l->n_contenders);
 

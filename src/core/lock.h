@@ -43,6 +43,7 @@ typedef struct Listing {
         size_t n_contenders;
         int64_t died_czxid; /* node named by the died record, 0: no record */
         bool watch_armed;   /* a children watch is armed now */
+        bool watch_refused; /* it was asked for, and none is to be had */
 } Listing;
 
 /* What the reply to a create, or a stat, said. */

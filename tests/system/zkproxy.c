@@ -24,6 +24,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -188,6 +189,9 @@ static void connection_accept(int listener) {
         }
         (void) fcntl(client, F_SETFL, O_NONBLOCK);
         (void) fcntl(server, F_SETFL, O_NONBLOCK);
+        /* Pipelined frames would wait for each other's acknowledgement, 40 ms. */
+        (void) setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof(int));
+        (void) setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof(int));
         *free_slot = (Connection) { .fds = { client, server } };
 }
 
