@@ -9,7 +9,8 @@
  *                                                             request under way; all requests together
  *
  * Ping and lock are taken by turns so that both see the same machine. With NAMES the locks take turns too, each
- * of them acquired once beforehand, so that what is measured finds its folder made and its last holder gone.
+ * of them acquired once beforehand, so that what is measured finds its folder made and its last holder gone. In a
+ * cluster a pause after each lets the server come to rest: its release is not to be measured with the next acquire.
  */
 #include <errno.h>
 #include <poll.h>
@@ -29,6 +30,7 @@
 #define MANAGER "org.tooz.Agent1.Manager"
 #define EVENT_SIZE 4097
 #define CLIENTS_MAX 256
+#define PAUSE_USEC 2000
 
 typedef struct Samples {
         double *usec;
@@ -149,6 +151,8 @@ static int run_pair(bool direct, const char *address, const char *domain, size_t
                 double a, b, c;
 
                 snprintf(name, sizeof(name), "bench-%zu", i % n_names);
+                if (strcmp(domain, "node") != 0)
+                        usleep(PAUSE_USEC);
                 ping(bus, service); /* whatever the last release left to do is done */
                 a = now_usec();
                 ping(bus, service);

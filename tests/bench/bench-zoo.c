@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench-zoo HOSTS N: one zoo_create() of an ephemeral, sequential node, as a lock needs it, in microseconds.
- * The node is deleted outside of what is measured. The synchronous API: what a program without us would call.
+ * The node is deleted outside of what is measured, and a pause follows, as in bench-client. The synchronous API:
+ * what a program without us would call.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 #include <zookeeper/zookeeper.h>
+
+#define PAUSE_USEC 2000
 
 static double now_usec(void) {
         struct timespec t;
@@ -49,6 +52,7 @@ int main(int argc, char **argv) {
                 usec[i] = now_usec() - start;
                 if (zoo_delete(zh, made, -1) != ZOK)
                         return 1;
+                usleep(PAUSE_USEC);
         }
         zookeeper_close(zh);
         qsort(usec, (size_t) n, sizeof(double), compare);

@@ -5,7 +5,8 @@
     {"bench": …, "ours": …, "peer": …, "peer_name": …, "ratio": ours/peer, "unit": …, "goal": …}
 
 Where a goal is an absolute figure, the peer is that figure. Arguments: only benches with one of these words.
-Everything runs on one CPU, agent, bus and client: wake-ups across CPUs would measure the machine.
+Everything runs on one CPU, agent, bus and client: wake-ups across CPUs would measure the machine. With a
+ZooKeeper, whose server has threads of its own, all CPUs are used. TOOZ_BENCH_CPUS=1 or =all decides otherwise.
 TOOZ_BENCH_SCALE=0.1 does a tenth of the rounds."""
 import json
 import os
@@ -44,9 +45,13 @@ def report(name, ours, peer, peer_name, unit, goal, **more):
     print(json.dumps({**line, **more}), flush=True)
 
 
-def pin():
-    """This process and all that it starts, on one CPU."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+ALL_CPUS = os.sched_getaffinity(0)
+
+
+def pin(one):
+    """This process and all that it starts from now on."""
+    one = {"1": True, "all": False}.get(os.environ.get("TOOZ_BENCH_CPUS"), one)
+    os.sched_setaffinity(0, {min(ALL_CPUS)} if one else ALL_CPUS)
 
 
 def client(*arguments):
@@ -63,6 +68,7 @@ def start_agent(rig, name="a", zk=None, **options):
 
 @bench
 def bus_round_trip(rig):
+    pin(one=True)
     agent = start_agent(rig)
     for way, address in (("bus", agent.bus.address), ("direct", f"unix:path={agent.socket}")):
         result = client("pair", way, address, "node", rounds(5000), "16")
@@ -73,6 +79,7 @@ def bus_round_trip(rig):
 
 @bench
 def syscalls_per_request(rig):
+    pin(one=True)
     agent = start_agent(rig)
     for clients, goal in ((1, None), (64, 0.25)):
         requests = int(rounds(20000))
@@ -129,6 +136,7 @@ def start_counter(agent):
 @bench
 def first_acquire(rig):
     """Each lock was held before, so its folder is there; nobody holds or waits: the create decides."""
+    pin(one=False)
     zk = rig.zookeeper()
     agent = start_agent(rig, zk=zk)
     for way, address in (("direct", f"unix:path={agent.socket}"), ("bus", agent.bus.address)):
@@ -145,6 +153,7 @@ def first_acquire(rig):
 def acquire_and_release(rig):
     """The same lock again and again, so that each round waits for the release before it."""
     from tooz import coordination
+    pin(one=False)
     zk = rig.zookeeper()
     agent = start_agent(rig, zk=zk)
     n = int(rounds(1000))
@@ -168,6 +177,7 @@ def acquire_and_release(rig):
 @bench
 def zookeeper_operations(rig):
     """Counted on the wire; heartbeats, the price of safety, apart."""
+    pin(one=False)
     zk = rig.zookeeper()
     proxy = rig.proxy(zk)
     agent = start_agent(rig, zk=proxy)
@@ -189,7 +199,6 @@ def zookeeper_operations(rig):
 
 def main():
     words = sys.argv[1:]
-    pin()
     failed = 0
     for function in _benches:
         if words and not any(word in function.__name__ for word in words):
