@@ -72,6 +72,7 @@ def _(rig):
 def _(rig):
     agent = rig.agent()
     client = agent.client(direct=True)
+    client.ping()  # libdbus passes no fds before it is authenticated
     null = os.open("/dev/null", os.O_RDONLY)
     client.ping()                       # libdbus only knows then that it may send fds
     many = {f"Handle{i}": dbus.types.UnixFd(null, variant_level=1) for i in range(10)}
