@@ -62,6 +62,7 @@ BusCaller *bus_caller_unref(BusCaller *c) {
         caller_drop_held(c);
         sd_bus_slot_unref(c->asking);
         quota_discharge(&c->server->realm->quota, &c->charge);
+        fd_close(c->proc_fd);
         fd_close(c->pidfd);
         free(c->gids);
         free(c->unit);
@@ -90,7 +91,7 @@ static int caller_new(BusCaller **ret, BusServer *s, const char *name) {
                 return -ENOMEM;
         c->n_refs = 1;
         c->server = s;
-        c->pidfd = -1;
+        c->proc_fd = c->pidfd = -1;
         list_init(&c->claims);
         list_link_init(&c->orphan);
         loop_op_init(&c->exit, s->loop, caller_on_exit);
@@ -163,7 +164,7 @@ int bus_caller_new_peer(BusCaller **ret, BusServer *s, int fd) {
         if (r < 0)
                 return r;
         c->who.gids = c->gids;
-        c->pidfd = proc_open_peer(fd, cred.pid);
+        c->proc_fd = proc_open_peer(fd, cred.pid);
         r = caller_become_known(c, cred.uid, cred.pid);
         if (r < 0)
                 return r;
@@ -262,7 +263,7 @@ static int caller_on_credentials(sd_bus_message *m, void *userdata, sd_bus_error
 
         r = sd_bus_message_is_method_error(m, NULL) ? -sd_bus_message_get_errno(m) : read_credentials(m, c, &uid, &pid);
         if (r >= 0) {
-                c->pidfd = pid > 0 ? proc_open((pid_t) pid) : -1;
+                c->proc_fd = pid > 0 ? proc_open((pid_t) pid) : -1;
                 r = caller_become_known(c, uid, (pid_t) pid);
         }
         if (r < 0) {
@@ -346,7 +347,7 @@ BusCaller *bus_caller_of(BusConn *conn, sd_bus_message *m) {
 
 void bus_caller_gone(BusCaller *c) {
         _cleanup_(bus_caller_unrefp) BusCaller *keep = bus_caller_ref(c);
-        bool died = proc_is_dead(c->pid, c->pidfd);
+        bool died = proc_is_dead(c->proc_fd);
         BusClaim *bc, *next;
 
         caller_drop_held(c);
@@ -378,8 +379,10 @@ void bus_caller_orphan(BusCaller *c) {
 
         list_foreach_safe(bc, next, &c->claims, BusClaim, caller_link)
                 bus_claim_drop_calls(bc);
-        /* Without a pidfd nobody would ever tell us of its end. */
-        if (c->pidfd < 0 || !caller_has_own_claims(c)) {
+        if (caller_has_own_claims(c))
+                c->pidfd = proc_open_pidfd(c->pid, c->proc_fd);
+        /* Nobody would ever tell us of its end. */
+        if (c->pidfd < 0) {
                 bus_caller_gone(c);
                 return;
         }

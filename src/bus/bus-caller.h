@@ -40,7 +40,8 @@ typedef struct BusCaller {
         AccessSubject who;
         gid_t *gids; /* behind who.gids */
         pid_t pid;
-        int pidfd; /* -1: not known */
+        int proc_fd; /* its process (bus-proc.h); -1: not known */
+        int pidfd;   /* orphan: the same, to wait for */
         char *unit;
         char *comm;
 

@@ -127,20 +127,6 @@ void bus_conn_send(BusConn *conn, sd_bus_message *m) {
                 bus_pump_touch(&conn->pump);
 }
 
-void bus_reply(BusCaller *caller, sd_bus_message *reply) {
-        if (caller->conn)
-                bus_conn_send(caller->conn, reply);
-}
-
-void bus_reply_error(BusCaller *caller, sd_bus_message *call, BusErrorCode code, const char *text) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-
-        (void) bus_error_setf(&error, code, "%s", text);
-        if (sd_bus_message_new_method_error(call, &reply, &error) >= 0)
-                bus_reply(caller, reply);
-}
-
 /* --- calls -------------------------------------------------------------------------------------- */
 
 int bus_call_begin(BusCall *call, sd_bus_message *m, sd_bus_error *error) {

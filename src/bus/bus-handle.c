@@ -153,8 +153,7 @@ int bus_handle_new(BusHandle **ret, const BusCall *call, int *ret_client) {
                 return r;
 
         h->caller = bus_caller_ref(call->caller);
-        h->handle.pid = call->caller->pid;
-        h->handle.pidfd = call->caller->pidfd;
+        h->handle.proc_fd = call->caller->proc_fd;
         r = hash_add(hh, s->handles, &h->handle.cookie, sizeof(h->handle.cookie), h);
         if (r < 0) {
                 /* It is reading already: it frees itself. */

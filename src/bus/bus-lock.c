@@ -58,9 +58,21 @@ static int request_submit(BusClaim **ret, const BusCall *call, LockRequest *req,
         return 0;
 }
 
+static int request_answer(const BusCall *call, const BusClaim *bc, int handle_fd) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        char path[BUS_CLAIM_PATH_SIZE];
+        int r;
+
+        r = sd_bus_message_new_method_return(call->message, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "oh", bus_claim_path(bc->claim.id, path), handle_fd);
+        if (r >= 0)
+                r = bus_reply_later(call->caller, reply);
+        return r;
+}
+
 int bus_lock_on_request(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_close_ int client = -1;
-        char path[BUS_CLAIM_PATH_SIZE];
         LockRequest req;
         BusClaim *bc;
         BusCall call;
@@ -80,10 +92,12 @@ int bus_lock_on_request(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         if (r < 0)
                 return r;
 
-        r = sd_bus_reply_method_return(m, "oh", bus_claim_path(bc->claim.id, path), client >= 0 ? client : req.handle_fd);
-        if (r < 0)
+        r = request_answer(&call, bc, client >= 0 ? client : req.handle_fd);
+        if (r < 0) {
                 bus_claim_end(bc, false);
-        return r;
+                return r;
+        }
+        return 1;
 }
 
 int bus_lock_on_lock(sd_bus_message *m, void *userdata, sd_bus_error *error) {

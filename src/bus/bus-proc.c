@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the kernel says of a process
  *
- * A process that dies closes its descriptors while it is still there: its pidfd becomes readable only afterwards. So
- * at the end of a handle both are asked: the pidfd, and the flag PF_EXITING in /proc/PID/stat, which each thread sets
- * before it gives up its descriptors. As long as the pidfd is not readable the PID is that of our process, so that
- * reading by PID is safe in this order: read, then ask the pidfd. */
+ * A process that dies closes its descriptors while it is still there: a pidfd becomes readable only afterwards. But it
+ * gives up its memory before its descriptors (exit_mm() comes before exit_files() in the kernel's do_exit()), and
+ * /proc/PID/statm shows that: all zeros. A descriptor of that file is bound to the process and not to its PID, can be
+ * read again and again, and fails with ESRCH when there is nothing left. So one read at the end of a handle tells a
+ * holder that died from one that closed it. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +23,6 @@
 #define SO_PEERPIDFD 77
 #endif
 
-#define PF_EXITING UINT64_C(0x4)
-#define STAT_STATE 0 /* fields behind the name */
-#define STAT_FLAGS 6
 #define PROC_FILE_MAX 8192
 
 static const char *const unit_suffixes[] = { ".service", ".scope", ".socket", ".mount", ".swap" };
@@ -75,17 +74,8 @@ void proc_parse_unit(const char *cgroup, char *ret, size_t size) {
         ret[0] = 0;
 }
 
-bool proc_parse_exiting(const char *stat) {
-        const char *p = strrchr(stat, ')'); /* the name before it may hold anything */
-
-        for (int field = STAT_STATE; p && (p = strchr(p, ' ')); field++) {
-                p++;
-                if (field == STAT_STATE && (*p == 'Z' || *p == 'X' || *p == 'x'))
-                        return true;
-                if (field == STAT_FLAGS)
-                        return strtoull(p, NULL, 10) & PF_EXITING;
-        }
-        return false;
+bool proc_parse_exiting(const char *statm) {
+        return str_skip_prefix(statm, "0 ");
 }
 
 static int proc_read(pid_t pid, const char *name, char **ret) {
@@ -124,32 +114,58 @@ void proc_read_comm(pid_t pid, char *ret, size_t size) {
                 (void) str_copy(ret, size, text);
 }
 
-int proc_open(pid_t pid) {
-        int fd = pidfd_open(pid, 0); /* close-on-exec by itself */
+static bool pidfd_has_ended(int pidfd) {
+        struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
+        return poll(&p, 1, 0) > 0;
+}
+
+int proc_open(pid_t pid) {
+        char path[64];
+        int r, fd;
+
+        r = str_print(path, sizeof(path), "/proc/%d/statm", (int) pid);
+        if (r < 0)
+                return r;
+        fd = open(path, O_RDONLY | O_CLOEXEC);
         return fd < 0 ? -errno : fd;
 }
 
 int proc_open_peer(int socket_fd, pid_t pid) {
-        int fd = -1;
-        socklen_t len = sizeof(fd);
+        _cleanup_close_ int fd = -1, pidfd = -1;
+        socklen_t len = sizeof(pidfd);
 
-        if (getsockopt(socket_fd, SOL_SOCKET, SO_PEERPIDFD, &fd, &len) >= 0)
+        fd = proc_open(pid);
+        if (fd < 0)
                 return fd;
-        return proc_open(pid);
+        /* As long as it has not ended, its PID is its own. */
+        if (getsockopt(socket_fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) >= 0 && pidfd_has_ended(pidfd))
+                return -ESRCH;
+        return TAKE_FD(fd);
 }
 
-bool proc_is_dead(pid_t pid, int pidfd) {
-        struct pollfd p = { .fd = pidfd, .events = POLLIN };
-        _cleanup_free_ char *stat = NULL;
-        bool exiting;
+int proc_open_pidfd(pid_t pid, int proc_fd) {
+        _cleanup_close_ int pidfd = -1;
 
-        if (pid <= 0 || pidfd < 0)
+        if (proc_fd < 0)
+                return -ESRCH;
+        pidfd = pidfd_open(pid, 0); /* close-on-exec by itself */
+        if (pidfd < 0)
+                return -errno;
+        if (proc_is_dead(proc_fd))
+                return -ESRCH;
+        return TAKE_FD(pidfd);
+}
+
+bool proc_is_dead(int proc_fd) {
+        char text[128];
+        ssize_t n;
+
+        if (proc_fd < 0)
                 return false;
-
-        exiting = proc_read(pid, "stat", &stat) < 0 || proc_parse_exiting(stat);
-        if (poll(&p, 1, 0) > 0)
-                return true;
-        /* It lives, so what could be read was its own; what could not be read says nothing. */
-        return stat && exiting;
+        n = pread(proc_fd, text, sizeof(text) - 1, 0);
+        if (n < 0)
+                return errno == ESRCH;
+        text[n] = 0;
+        return proc_parse_exiting(text);
 }

@@ -52,7 +52,7 @@ void bus_server_on_ready(BusServer *s, void (*fn)(BusServer *s)) {
 static bool server_has_told(const BusServer *s) {
         const BusConn *conn;
 
-        if (s->claims || !list_is_empty(&s->queries) || !bus_handle_all_flushed(s))
+        if (s->claims || !list_is_empty(&s->queries) || !bus_replies_are_sent(&s->replies) || !bus_handle_all_flushed(s))
                 return false;
         list_foreach(conn, &s->conns, BusConn, link)
                 if (!bus_pump_is_flushed(&conn->pump))
@@ -120,6 +120,7 @@ BusServer *bus_server_free(BusServer *s) {
         bus_server_stop(s);
         s->forced = true;
         server_drop_claims(s);
+        bus_replies_deinit(&s->replies);
         while (!bus_server_is_flushed(s))
                 if (loop_run_once(s->loop) < 0)
                         break;
@@ -150,6 +151,7 @@ int bus_server_new(BusServer **ret, Loop *loop, Realm *realm, BusFacts *facts, c
         list_init(&s->orphans);
         list_init(&s->queries);
         list_init(&s->domains);
+        bus_replies_init(&s->replies, loop);
         loop_defer_init(&s->ready, loop, LOOP_PHASE_DEFERRED, server_on_ready);
         loop_timer_init(&s->patience, loop, server_on_patience);
         bus_listener_init(s);

@@ -72,6 +72,14 @@ typedef struct BusListener {
         LoopTimer retry;
 } BusListener;
 
+/* Answers that are held back for a turn. */
+typedef struct BusReplies {
+        List later;
+        List now;
+        LoopDefer turn;
+        LoopDefer send;
+} BusReplies;
+
 struct BusServer {
         Loop *loop;
         Realm *realm;
@@ -86,6 +94,7 @@ struct BusServer {
         BusHandle *handles; /* by cookie */
         List orphans;       /* BusCaller.orphan: those whose process is watched */
         List queries;       /* BusQuery.link */
+        BusReplies replies;
         List domains;       /* BusDomain.link: what was told of each */
 
         bool stopping;
@@ -125,9 +134,17 @@ int bus_conn_new(BusConn **ret, BusServer *s, sd_bus *bus, BusCaller *peer);
 void bus_conn_close(BusConn *conn, int error);
 /* Sends, and sees to it that it leaves. Errors are the connection's, which then closes. */
 void bus_conn_send(BusConn *conn, sd_bus_message *m);
+/* --- bus-reply.c -------------------------------------------------------------------------------- */
+
 /* Answers a call of this caller later on. Its connection may be gone: then nothing happens. */
 void bus_reply(BusCaller *caller, sd_bus_message *reply);
 void bus_reply_error(BusCaller *caller, sd_bus_message *call, BusErrorCode code, const char *text);
+
+/* The same, not before the news of this turn are on their way. -ENOMEM. */
+int bus_reply_later(BusCaller *caller, sd_bus_message *reply);
+void bus_replies_init(BusReplies *replies, Loop *loop);
+void bus_replies_deinit(BusReplies *replies);
+bool bus_replies_are_sent(const BusReplies *replies);
 
 /* --- bus-link.c, bus-listener.c ----------------------------------------------------------------- */
 

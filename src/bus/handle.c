@@ -109,8 +109,9 @@ void handle_close(Handle *h) {
 
         loop_defer_cancel(&h->haste);
         loop_timer_unset(&h->patience);
-        /* Also wakes whoever still has the other end. */
-        (void) shutdown(h->fd, SHUT_RDWR);
+        /* Wakes whoever still has the other end. */
+        if (!h->hung_up)
+                (void) shutdown(h->fd, SHUT_RDWR);
         loop_op_cancel(&h->recv);
         loop_op_cancel(&h->send);
         /* Who calls may be in the middle of something with this handle: closed() is never called from here. */
@@ -219,7 +220,7 @@ static void handle_on_sent(LoopOp *op, int result, uint32_t flags) {
                 return;
         }
         if (result < 0) {
-                handle_give_up(h, proc_is_dead(h->pid, h->pidfd));
+                handle_give_up(h, proc_is_dead(h->proc_fd));
                 return;
         }
 
@@ -326,8 +327,9 @@ static void handle_on_received(LoopOp *op, int result, uint32_t flags) {
                 handle_on_settled(h);
                 return;
         }
-        if (result < 0 || (result == 0 && is_hung_up(h->fd))) {
-                handle_give_up(h, proc_is_dead(h->pid, h->pidfd));
+        h->hung_up = result == 0 && is_hung_up(h->fd);
+        if (result < 0 || h->hung_up) {
+                handle_give_up(h, proc_is_dead(h->proc_fd));
                 return;
         }
         if (result > 0 && result <= HANDLE_DATAGRAM_MAX)
@@ -357,10 +359,9 @@ int handle_open(Handle *h, Loop *loop, const HandleOps *ops, int *ret_client) {
 
         h->loop = loop;
         h->ops = ops;
-        h->pid = 0;
-        h->pidfd = -1;
+        h->proc_fd = -1;
         h->n_seats = h->n_losses = h->n_ends = h->idle_turns = 0;
-        h->closing = false;
+        h->closing = h->hung_up = false;
         h->sending = NULL;
         r = handle_cookie(theirs, &h->cookie);
         if (r < 0)

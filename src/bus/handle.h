@@ -5,7 +5,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/kv.h"
 #include "base/list.h"
@@ -53,8 +52,7 @@ struct Handle {
         const HandleOps *ops;
         int fd;
         uint64_t cookie; /* of the client's end: names it when it comes back */
-        pid_t pid;       /* whose it is, */
-        int pidfd;       /* borrowed; -1: not known */
+        int proc_fd;     /* whose it is (bus-proc.h): borrowed; -1: not known */
         List seats;
         unsigned n_seats;
         List waiting;
@@ -62,6 +60,7 @@ struct Handle {
         unsigned n_ends;     /* or another end */
         unsigned idle_turns; /* without progress while a loss waits */
         bool closing;
+        bool hung_up;        /* by the other side */
 
         LoopOp recv;
         LoopOp send;

@@ -27,6 +27,26 @@ LOOP_TEST(bus, request_is_answered_at_once_and_granted_on_the_handle) {
         world_free(&w);
 }
 
+/* Whoever wakes up for the answer need not sleep again for the news. */
+LOOP_TEST(bus, news_are_there_before_the_answer) {
+        World w;
+        Client c;
+        Held a, b;
+
+        world_new(&w, kind, "none");
+        client_open(&c, &w, NULL);
+        for (unsigned i = 0; i < 20; i++) {
+                held_request(&c, &a, "x", "exclusive", 0, 0);
+                cr_assert_gt(recv(a.fd, a.data, sizeof(a.data), MSG_DONTWAIT), 0);
+                held_request(&c, &b, "x", "exclusive", 0, 0);
+                cr_assert_gt(recv(b.fd, b.data, sizeof(b.data), MSG_DONTWAIT), 0);
+                a.fd = fd_close(a.fd);
+                held_close(&w, &b, "x");
+        }
+        client_close(&c);
+        world_free(&w);
+}
+
 LOOP_TEST(bus, waiter_is_told_who_holds_and_gets_it_next) {
         World w;
         Client c;

@@ -394,7 +394,7 @@ LOOP_TEST(handle, closed_with_news_unread) {
 LOOP_TEST(handle, holder_that_was_killed_has_died) {
         Loop *loop = loop_kit_new(kind);
         Rig *rig = rig_new(loop, 1);
-        int pidfd;
+        int proc_fd;
         pid_t pid;
 
         pid = fork();
@@ -402,9 +402,8 @@ LOOP_TEST(handle, holder_that_was_killed_has_died) {
                 pause();
                 _exit(0);
         }
-        pidfd = kit_ok(proc_open(pid));
-        rig->handle->pid = pid;
-        rig->handle->pidfd = pidfd;
+        proc_fd = kit_ok(proc_open(pid));
+        rig->handle->proc_fd = proc_fd;
         rig->client = fd_close(rig->client); /* the child has the last copy */
         turns(loop, 4);
         cr_assert_eq(rig->seats[0].n_left, 0);
@@ -413,7 +412,7 @@ LOOP_TEST(handle, holder_that_was_killed_has_died) {
         cr_assert_eq(rig->seats[0].n_left, 1);
         cr_assert(rig->seats[0].died);
         cr_assert_eq(waitpid(pid, NULL, 0), pid);
-        close(pidfd);
+        close(proc_fd);
         rig_free(rig);
         loop_free(loop);
 }
@@ -421,15 +420,14 @@ LOOP_TEST(handle, holder_that_was_killed_has_died) {
 LOOP_TEST(handle, holder_that_closed_and_lives_has_not_died) {
         Loop *loop = loop_kit_new(kind);
         Rig *rig = rig_new(loop, 1);
-        int pidfd = kit_ok(proc_open(getpid()));
+        int proc_fd = kit_ok(proc_open(getpid()));
 
-        rig->handle->pid = getpid();
-        rig->handle->pidfd = pidfd;
+        rig->handle->proc_fd = proc_fd;
         rig->client = fd_close(rig->client);
         rig_await_closed(rig);
         cr_assert_eq(rig->seats[0].n_left, 1);
         cr_assert(!rig->seats[0].died);
-        close(pidfd);
+        close(proc_fd);
         rig_free(rig);
         loop_free(loop);
 }
