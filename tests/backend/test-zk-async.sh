@@ -21,7 +21,7 @@ undefined() {
 check "no object refers to the synchronous API" "$(undefined | grep -E " U $banned\$" || :)"
 check "the library's threads end in zk-thread.c" "$(
         undefined | grep -E ' U (pthread_create|zookeeper_init2?|zookeeper_close)$' | grep -v 'zk-thread\.o:' || :)"
-check "sources call nothing of it" "$(grep -nE "\b$banned[[:space:]]*\(" "$srcdir"/src/backend/zk-*.c || :)"
+check "sources call nothing of it" "$(grep -nE "\b${banned}[[:space:]]*\(" "$srcdir"/src/backend/zk-*.c || :)"
 
 # The check itself: the asynchronous calls are seen, so the others would be.
 if undefined | grep -qE ' U zoo_acreate2$'; then

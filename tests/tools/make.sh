@@ -14,6 +14,8 @@ jobs=${JOBS:-$(nproc)}
 logs=$top/build/logs
 units='tests/(base|loop|core|backend|bus|agent|client|ctl)/'
 checks='tests/tools/'
+# Runs other tests on a build with the switches of the bugs that they must see.
+seeded=tests/system/test-seeded-bugs.py
 # System tests start servers and wait for sessions to end: two at a time keep their clocks honest.
 system_jobs=${SYSTEM_JOBS:-$((jobs < 2 ? jobs : 2))}
 passed=0 failed=0 skipped=0
@@ -144,6 +146,10 @@ tests() {
         make -s -C "$1" print-tests | tr ' ' '\n' | grep -E "^($2)" | tr '\n' ' '
 }
 
+without() {
+        sed "s|\($1\) ||"
+}
+
 # The quick half of the system tests.
 smoke() {
         sed -e '/^#/d' -e '/^$/d' -e 's|^|tests/system/|' tests/system/smoke | tr '\n' ' '
@@ -168,6 +174,15 @@ results() {
                 END { print pass + 0, bad + error + (!fail && errors), skip + 0 }' 2>/dev/null
 }
 
+# What the failed tests said, without what went well, and not all of it.
+complaints() {
+        local file=$1/test-suite.log
+        sed -n '/^\.\. contents/,$p' "$file" | sed 1d | grep -vE '^(ok |PASS:|SKIP:|$|# [0-9.]+ s$|[0-9.]+$)' >"$file.short"
+        head -n 120 "$file.short" | cut -c 1-200 | sed 's/^/    | /'
+        [ "$(wc -l <"$file.short")" -le 120 ] || say "    | … and so on in ${file#"$top/"}"
+        rm -f "$file.short"
+}
+
 # A stage that ran nothing has failed, and so has one that make says has failed.
 count() {
         local folder=$1 status=$2 good bad away
@@ -179,7 +194,7 @@ count() {
         fi
         passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + ${away:=0}))
         grep -E '^(FAIL|XPASS|ERROR|SKIP): ' "$log" | sed 's/^/    /'
-        [ "$bad" = 0 ] || grep -vE '^(ok |PASS:|$)' "$folder/test-suite.log" | sed -n '13,150s/^/    | /p'
+        [ "$bad" = 0 ] || complaints "$folder"
         say "    $good passed, $bad failed, $away skipped"
 }
 
@@ -251,13 +266,14 @@ target_test() {
         ready
         run "checks of the house" build "$jobs" "$(tests build "$checks")"
         run "units on io_uring" build "$jobs" "$(tests build "$units")"
-        run "system on io_uring" build "$system_jobs" "$(tests build tests/system/)"
+        run "system on io_uring" build "$system_jobs" "$(tests build tests/system/ | without "$seeded")"
         run "units on epoll" build "$jobs" "$(tests build "$units")" TOOZ_LOOP=epoll
         run "system smoke on epoll" build "$system_jobs" "$(smoke)" TOOZ_LOOP=epoll
         ready_asan
         run "units with sanitizers" build-asan "$jobs" "$(tests build-asan "$units")"
         run "fuzzers with sanitizers" build-asan "$jobs" "$(tests build-asan tests/fuzz/)" FUZZ_SECONDS=10
         run "system smoke with sanitizers" build-asan "$system_jobs" "$(smoke)"
+        run "seeded bugs are seen" build-asan 1 "$seeded"
         finish
 }
 

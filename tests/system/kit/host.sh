@@ -40,7 +40,8 @@ host_enter() {
         trap 'exit 1' INT TERM
         dest=$work/dest
         if [ "${1:-}" != inside ]; then
-                why="no mount namespace here: needs root"
+                why="no mount namespace can be had here"
+                [ "$(id -u)" = 0 ] || why="needs root"
         elif ! mount -t tmpfs -o mode=755 tooz-test "$work"; then
                 why="no tmpfs can be mounted here"
         fi
