@@ -217,9 +217,6 @@ static int on_convert(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (timeout_usec > BUS_MAX_BLOCKING_USEC)
                 return bus_error_setf(error, BUS_E_INVALID_ARGS, "A call may wait for %ju s at most",
                                       (uintmax_t) (BUS_MAX_BLOCKING_USEC / USEC_PER_SEC));
-        /* The answer goes to who asked, which must be the owner's connection: it is the one that is watched. */
-        if (bus_caller_of(call.conn, m) != bc->caller)
-                return bus_error_setf(error, BUS_E_NOT_OWNER, "Only the connection that made the claim may convert it");
         if (bc->convert_call)
                 return bus_error_setf(error, BUS_E_BUSY, "A conversion is already waited for");
 
@@ -231,6 +228,7 @@ static int on_convert(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 return bus_error_setf(error, code, "%s", bus_error_text(code));
         }
         bc->convert_call = sd_bus_message_ref(m);
+        bc->convert_caller = bus_caller_ref(call.caller);
         bc->convert_tries = timeout_usec == 0;
         return 1;
 }

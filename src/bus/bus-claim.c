@@ -66,6 +66,7 @@ BusClaim *bus_claim_free(BusClaim *bc) {
         list_unlink(&bc->caller_link);
         sd_bus_message_unref(bc->lock_call);
         sd_bus_message_unref(bc->convert_call);
+        bus_caller_unref(bc->convert_caller);
         fd_close(bc->client_fd);
         quota_discharge(&bc->server->realm->quota, &bc->charge);
         bus_caller_unref(bc->caller);
@@ -150,7 +151,6 @@ void bus_claim_end(BusClaim *bc, bool died) {
 }
 
 void bus_claim_drop_calls(BusClaim *bc) {
-        bc->convert_call = sd_bus_message_unref(bc->convert_call);
         if (!bc->lock_call)
                 return;
         bc->lock_call = sd_bus_message_unref(bc->lock_call);
@@ -178,16 +178,16 @@ static void claim_grant_call(BusClaim *bc) {
 }
 
 /* Says who is in the way, when that is what it failed for. */
-static void claim_refuse_call(BusClaim *bc, sd_bus_message *call, BusErrorCode code) {
+static void claim_refuse_call(BusClaim *bc, BusCaller *caller, sd_bus_message *call, BusErrorCode code) {
         char text[BUS_TEXT_SIZE];
         const Lock *lock = lock_table_find(&bc->domain->locks, bc->name);
 
         if (code != BUS_E_WOULD_BLOCK && code != BUS_E_TIMED_OUT)
-                bus_reply_error(bc->caller, call, code, bus_error_text(code));
+                bus_reply_error(caller, call, code, bus_error_text(code));
         else if ((lock && lock_is_held(lock)) || bc->domain->kind == DOMAIN_NODE)
-                bus_reply_error(bc->caller, call, code, bus_text_conflict(text, bc->server, bc->domain, bc->name));
-        else if (bus_query_explain(bc->caller, call, code, bc->domain, bc->name) < 0)
-                bus_reply_error(bc->caller, call, code, bus_error_text(code));
+                bus_reply_error(caller, call, code, bus_text_conflict(text, caller, bc->domain, bc->name));
+        else if (bus_query_explain(caller, call, code, bc->domain, bc->name) < 0)
+                bus_reply_error(caller, call, code, bus_error_text(code));
 }
 
 static void claim_answer_lock(BusClaim *bc, unsigned news) {
@@ -200,27 +200,29 @@ static void claim_answer_lock(BusClaim *bc, unsigned news) {
         else if (news & NEWS_TERMINAL) {
                 call = TAKE_PTR(bc->lock_call);
                 bc->client_fd = fd_close(bc->client_fd);
-                claim_refuse_call(bc, call, bus_error_from_reason(bc->claim.reason));
+                claim_refuse_call(bc, bc->caller, call, bus_error_from_reason(bc->claim.reason));
         }
 }
 
 static void claim_answer_convert(BusClaim *bc, unsigned news) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        _cleanup_(bus_caller_unrefp) BusCaller *caller = NULL;
         BusErrorCode code;
 
         if (!bc->convert_call || !(news & (NEWS_CONVERTED | NEWS_CONVERT_FAILED | NEWS_TERMINAL)))
                 return;
         call = TAKE_PTR(bc->convert_call);
+        caller = TAKE_PTR(bc->convert_caller);
         if (news & NEWS_TERMINAL)
-                bus_reply_error(bc->caller, call, BUS_E_LOCK_LOST, bus_error_text(BUS_E_LOCK_LOST));
+                bus_reply_error(caller, call, BUS_E_LOCK_LOST, bus_error_text(BUS_E_LOCK_LOST));
         else if (news & NEWS_CONVERT_FAILED) {
                 code = bus_error_from_reason(bc->claim.convert_reason);
                 if (code == BUS_E_TIMED_OUT && bc->convert_tries)
                         code = BUS_E_WOULD_BLOCK;
-                claim_refuse_call(bc, call, code);
+                claim_refuse_call(bc, caller, call, code);
         } else if (sd_bus_message_new_method_return(call, &reply) >= 0 &&
                    sd_bus_message_append(reply, "t", bc->claim.token) >= 0)
-                bus_reply(bc->caller, reply);
+                bus_reply(caller, reply);
 }
 
 /* The lines of the datagram as a dictionary. */

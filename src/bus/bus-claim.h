@@ -42,7 +42,8 @@ struct BusClaim {
         ListLink caller_link;
         sd_bus_message *lock_call;    /* Lock() that waits for the grant, */
         int client_fd;                /* and the client's end that goes with the answer */
-        sd_bus_message *convert_call; /* Convert() that waits */
+        sd_bus_message *convert_call; /* Convert() that waits, */
+        BusCaller *convert_caller;    /* and whose it is */
         QuotaCharge charge;
         bool convert_tries; /* it was not to wait */
         bool signals;       /* Event signals are wanted */
@@ -108,6 +109,6 @@ void bus_who_of_claim(BusWho *who, const BusServer *s, const Claim *c);
 const char *bus_text_safe(const char *s);
 /* "host unit (pid 17)" */
 const char *bus_text_who(char buf[static BUS_TEXT_SIZE], const BusWho *who);
-/* `Lock "backup" is held by …`, as far as this host knows; and as a query found out. */
-const char *bus_text_conflict(char buf[static BUS_TEXT_SIZE], const BusServer *s, const Domain *d, const char *name);
+/* `Lock "backup" is held by …`, as far as this host knows and the reader may; and as a query found out. */
+const char *bus_text_conflict(char buf[static BUS_TEXT_SIZE], const BusCaller *reader, const Domain *d, const char *name);
 const char *bus_text_query(char buf[static BUS_TEXT_SIZE], const Query *q);

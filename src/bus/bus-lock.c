@@ -28,7 +28,7 @@ static int request_refused(const BusCall *call, const LockRequest *req, int outc
 
         return bus_error_setf(call->error, code, "%s",
                               code == BUS_E_WOULD_BLOCK ?
-                                      bus_text_conflict(text, call->server, req->domain, req->name) :
+                                      bus_text_conflict(text, call->caller, req->domain, req->name) :
                                       bus_error_text(code));
 }
 
@@ -171,17 +171,18 @@ int bus_lock_on_unlock(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 return r;
 
         lock = lock_table_find(&d->locks, name);
+        c = lock ? holder_with_token(lock, token) : NULL;
+        if (c && bus_call_is_over(&call, c->owner.uid, d, name)) {
+                bus_claim_end(bus_claim_of(c), false);
+                return sd_bus_reply_method_return(m, NULL);
+        }
+
+        /* Whoever may not even read the name learns nothing of it. */
+        r = bus_call_allow(&call, ACCESS_READ, d, name);
+        if (r < 0)
+                return r;
         if (!lock || !lock_is_held(lock))
                 return bus_error_setf(error, BUS_E_NOT_HELD, "The lock is not held on this host");
-        c = holder_with_token(lock, token);
-        if (!c || !bus_call_is_over(&call, c->owner.uid, d, name)) {
-                /* Whoever may not even read the name learns nothing of it. */
-                r = bus_call_allow(&call, ACCESS_READ, d, name);
-                if (r < 0)
-                        return r;
-                return bus_error_setf(error, c ? BUS_E_NOT_OWNER : BUS_E_STALE_TOKEN, "%s",
-                                      bus_text_conflict(text, call.server, d, name));
-        }
-        bus_claim_end(bus_claim_of(c), false);
-        return sd_bus_reply_method_return(m, NULL);
+        return bus_error_setf(error, c ? BUS_E_NOT_OWNER : BUS_E_STALE_TOKEN, "%s",
+                              bus_text_conflict(text, call.caller, d, name));
 }

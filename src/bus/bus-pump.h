@@ -12,7 +12,7 @@
 
 #define BUS_PUMP_BATCH 64u    /* messages per turn */
 #define BUS_PUMP_CLOG 16u     /* unsent messages, at which nothing more is read */
-#define BUS_PUMP_FLOOD 1024u  /* unsent messages, at which the connection is given up */
+#define BUS_PUMP_FLOOD 16384u /* unsent messages, at which the connection is given up */
 
 typedef struct BusPump BusPump;
 typedef void (*BusPumpFn)(BusPump *pump);

@@ -78,7 +78,7 @@ static void query_fail(BusQuery *bq, int error) {
         char buf[BUS_TEXT_SIZE];
 
         if (code == BUS_E_STALE_TOKEN)
-                text = bus_text_conflict(buf, bq->caller->server, bq->query.domain, bq->query.name);
+                text = bus_text_conflict(buf, bq->caller, bq->query.domain, bq->query.name);
         else if (bq->query.kind == QUERY_BREAK && error == -EPERM)
                 text = "The holder is no client of an agent: its claim can only be deleted by force";
         bus_reply_error(bq->caller, bq->call, code, text);
@@ -247,7 +247,6 @@ int bus_query_on_verify_token(sd_bus_message *m, void *userdata, sd_bus_error *e
 static int answer_explain(BusQuery *bq) {
         char text[BUS_TEXT_SIZE];
 
-        /* Who may take a lock need not be one who may read. */
         bus_reply_error(bq->caller, bq->call, bq->code,
                         query_may_read(bq, bq->query.name) ? bus_text_query(text, &bq->query) : bus_error_text(bq->code));
         return 0;

@@ -37,15 +37,19 @@ static const char *text_held(char buf[static BUS_TEXT_SIZE], const char *name, c
         return buf;
 }
 
-const char *bus_text_conflict(char buf[static BUS_TEXT_SIZE], const BusServer *s, const Domain *d, const char *name) {
+const char *bus_text_conflict(char buf[static BUS_TEXT_SIZE], const BusCaller *reader, const Domain *d, const char *name) {
+        const Realm *realm = reader->server->realm;
         const Lock *lock = lock_table_find(&d->locks, name);
         char shown[NAME_FORM_SIZE] = "";
         const Claim *c;
         BusWho who;
 
+        /* Who may take a lock need not be one who may read. */
+        if (!access_allows(&realm->access, &reader->who, ACCESS_READ, d->name, name))
+                lock = NULL;
         if (lock && lock->queue.n_holders > 0) {
                 c = list_first_entry(&lock->queue.holders, Claim, link);
-                bus_who_of_claim(&who, s, c);
+                bus_who_of_claim(&who, reader->server, c);
                 return text_held(buf, name, &who, usec_sub(time_now(), c->held_since_usec), c->token);
         }
         (void) name_encode(NAME_FORM_LOG, name, shown, sizeof(shown));

@@ -417,6 +417,42 @@ LOOP_TEST(bus, conversion_is_answered_when_it_is_done) {
         world_free(&w);
 }
 
+/* A client that has lost its connection has its claims still, and goes on with a new one. */
+LOOP_TEST(bus, conversion_from_another_connection) {
+        Answer answer;
+        Client c, d;
+        World w;
+        Held a, b;
+
+        world_new(&w, kind, "none");
+        client_open(&c, &w, NULL);
+        held_request(&c, &a, "x", "shared", 0, 0);
+        held_request(&c, &b, "x", "shared", 0, 0);
+        held_expect(&w, &a, "acquired");
+        client_close(&c);
+        client_open(&d, &w, NULL);
+        convert_send(&d, &answer, &a, "exclusive", 20 * USEC_PER_SEC);
+        while (!bus_claim_of(world_holder(&w, "x"))->convert_call)
+                world_turn(&w);
+        b.fd = fd_close(b.fd);
+        sd_bus_message_unref(client_answer(&d, &answer, NULL));
+        held_expect(&w, &a, "converted");
+
+        /* One that goes away meanwhile is not answered. */
+        sd_bus_message_unref(client_call(&d, NULL, a.path, BUS_CLAIM, "Convert", "st", "shared", UINT64_C(0)));
+        held_expect(&w, &a, "converted");
+        held_request(&d, &b, "x", "shared", 0, 0);
+        convert_send(&d, &answer, &a, "exclusive", 20 * USEC_PER_SEC);
+        while (!bus_claim_of(world_holder(&w, "x"))->convert_call)
+                world_turn(&w);
+        answer.slot = sd_bus_slot_unref(answer.slot);
+        client_close(&d);
+        b.fd = fd_close(b.fd);
+        held_expect(&w, &a, "converted");
+        held_close(&w, &a, "x");
+        world_free(&w);
+}
+
 LOOP_TEST(bus, conversion_fails_when_the_claim_ends) {
         Answer answer;
         World w;
