@@ -71,7 +71,8 @@ static const ConfigKey keys[] = {
         { CONFIG_AGENT, "StateDirectory", config_parse_directory, offsetof(Config, state_directory),
           .sample = "/var/lib/tooz",
           .doc = "Where the agent keeps what must outlive it, so that tokens rise for ever. Default: what systemd gives\n"
-                 "($STATE_DIRECTORY); without it nothing is kept." },
+                 "($STATE_DIRECTORY); without it nothing is kept. When an ensemble was restored from a backup, a file\n"
+                 "acknowledge-regression made there is taken at the next start as: its tokens may repeat, once." },
         { CONFIG_AGENT, "LogLevel", config_parse_log_level, offsetof(Config, log_level),
           .fallback = "info",
           .doc = "emerg, alert, crit, err, warning, notice, info or debug." },

@@ -28,7 +28,7 @@ AgentDomain *domains_find(const Agent *agent, const Domain *domain) {
 static bool take_acknowledgement(const Agent *agent) {
         _cleanup_free_ char *path = NULL;
 
-        if (!agent->config->state_directory)
+        if (!agent->config->state_directory || list_is_empty(&agent->config->domains))
                 return false;
         path = strjoin(agent->config->state_directory, "/" ACKNOWLEDGE_FILE);
         if (!path || unlink(path) < 0)

@@ -49,7 +49,8 @@ static void zxid_on_timer(LoopTimer *timer, uint64_t now) {
 
 static void zxid_on_regressed(ZkBackend *zk) {
         static const char text[] = "the servers went back in time (restored from a backup?): fencing tokens would "
-                                   "repeat, so nothing is granted until AcknowledgeRegression=yes is set";
+                                   "repeat, so nothing is granted until a file acknowledge-regression is made in the "
+                                   "state directory and the agent restarted";
 
         log_error("%s: %s", zk_domain(zk)->name, text);
         (void) str_copy(zk->session.detail, sizeof(zk->session.detail), text);

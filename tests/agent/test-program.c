@@ -268,17 +268,34 @@ Test(program, a_socket_that_can_not_be_made) {
 #ifdef HAVE_ZOOKEEPER
 /* Nobody listens there: the agent serves `node` all the same, and stops at once. */
 Test(program, a_cluster_that_is_not_there) {
-        static const char config[] = "URL=zookeeper://127.0.0.1:1/\n";
-        _cleanup_free_ char *socket_option = NULL, *config_option = NULL;
+        static const char config[] = "URL=zookeeper://127.0.0.1:1/\n[Agent]\nBusAddress=none\n";
+        _cleanup_free_ char *socket_option = NULL, *state_option = NULL, *config_option = NULL;
         _cleanup_(manager_close) Program p;
 
         manager_open(&p);
         socket_option = strjoin("--socket=", p.socket);
+        state_option = strjoin("--state-directory=", kit_folder());
         config_option = strjoin("--config=", kit_path("agent.conf"));
         kit_ok(file_write_atomic(kit_path("agent.conf"), config, strlen(config), 0600));
-        RUN(&p, "--bus-address=none", socket_option, config_option);
+        kit_ok(file_write_atomic(kit_path("acknowledge-regression"), "", 0, 0600));
+        RUN(&p, socket_option, state_option, config_option);
         cr_assert_not_null(strstr(hear(&p, "READY=1"), " · cluster: connecting"));
+
+        /* An acknowledgement counts once. */
+        cr_assert(log_has(&p, "acknowledge-regression found and removed"));
+        cr_assert(access(kit_path("acknowledge-regression"), F_OK) < 0 && errno == ENOENT);
         kit_ok(kill(p.pid, SIGTERM));
         cr_assert_eq(end(&p), 0);
+}
+#else
+Test(program, a_cluster_without_a_client_library) {
+        _cleanup_free_ char *config_option = strjoin("--config=", kit_path("agent.conf"));
+        static const char config[] = "URL=zookeeper://127.0.0.1:1/\n";
+        Program p = {};
+
+        kit_ok(file_write_atomic(kit_path("agent.conf"), config, strlen(config), 0600));
+        RUN(&p, "--bus-address=none", "--socket=none", config_option);
+        cr_assert_eq(end(&p), EX_CONFIG);
+        cr_assert(log_has(&p, "Domain cluster: this tooz-agent was built without ZooKeeper"));
 }
 #endif
