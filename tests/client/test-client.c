@@ -604,6 +604,22 @@ Test(client, a_copy_of_the_handle_keeps_claims_alive) {
         stop();
 }
 
+Test(client, a_handle_that_has_ended_wakes_nobody_through_its_copies) {
+        tooz_claim *claim;
+        int copy;
+
+        start();
+        claim = hold("node");
+        copy = kit_ok(tooz_client_dup_handle(client));
+        fake_agent_drop_handle(&agent);
+        process_all();
+        expect_state(claim, TOOZ_CLAIM_LOST, "agent-gone");
+        kit_fails(tooz_client_wait(client, 0), 0);
+        close(copy);
+        (void) tooz_claim_unref(claim);
+        stop();
+}
+
 Test(client, wrong_arguments) {
         tooz_claim *claim = NULL;
 
