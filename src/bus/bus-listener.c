@@ -6,6 +6,7 @@
  * on which somebody listens is not. */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -108,6 +109,16 @@ static int address_fill(struct sockaddr_un *sa, const char *path) {
         return str_copy(sa->sun_path, sizeof(sa->sun_path), path) < 0 ? -ENAMETOOLONG : 0;
 }
 
+/* The kernel takes down an io_uring, and what is armed on it, some time after its process has died: a socket may be
+ * listened on by nobody. */
+static bool socket_is_orphan(int connected_fd) {
+        struct ucred peer;
+        socklen_t size = sizeof(peer);
+
+        return getsockopt(connected_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) >= 0 && peer.pid > 0 &&
+               kill(peer.pid, 0) < 0 && errno == ESRCH;
+}
+
 /* 0: there is nothing in the way any more. */
 static int socket_clear(const struct sockaddr_un *sa) {
         _cleanup_close_ int fd = -1;
@@ -121,9 +132,12 @@ static int socket_clear(const struct sockaddr_un *sa) {
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        if (connect(fd, (const struct sockaddr *) sa, sizeof(*sa)) >= 0 || errno == EAGAIN)
+        if (connect(fd, (const struct sockaddr *) sa, sizeof(*sa)) >= 0) {
+                if (!socket_is_orphan(fd))
+                        return -EADDRINUSE;
+        } else if (errno == EAGAIN)
                 return -EADDRINUSE;
-        if (errno != ECONNREFUSED && errno != ENOENT)
+        else if (errno != ECONNREFUSED && errno != ENOENT)
                 return -errno;
         if (unlink(sa->sun_path) < 0 && errno != ENOENT)
                 return -errno;
