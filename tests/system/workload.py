@@ -19,6 +19,7 @@ import dbus
 from kit.base import Timeout, now_usec
 from kit.client import NO_QUEUE, Client
 from kit.history import Log
+from kit.page import Page
 from kit.proc import die_with_parent
 
 DEFAULTS = {"clients": 8, "operations": 50, "names": 2, "domain": "node", "shared": 0.3, "try": 0.1,
@@ -39,6 +40,7 @@ class Worker:
         self.name = f"{options.get('prefix', 'w')}{number}"
         self.log = Log(os.path.join(options["folder"], f"{self.name}.jsonl"), self.name)
         self.client = None
+        self.page = None                # of a cluster: whether we hold, when the agent cannot say so
         self.counts = Counter()
         self.stopping = False
 
@@ -47,7 +49,10 @@ class Worker:
         end = time.monotonic() + self.options["patience"]
         while self.client is None:
             try:
-                self.client = Client(self.address, self.log, self.host, direct=self.kind == "direct")
+                client = Client(self.address, self.log, self.host, direct=self.kind == "direct")
+                if self.options["domain"] != "node":
+                    self.page = Page(client.manager("GetStatusPage", "s", self.options["domain"]).take())
+                self.client = client
             except dbus.DBusException:
                 if time.monotonic() > end:
                     raise
@@ -56,6 +61,8 @@ class Worker:
     def disconnect(self):
         self.client.close()
         self.client = None
+        if self.page:
+            self.page.close()
         self.counts["disconnected"] += 1
 
     def operation(self):
@@ -70,6 +77,7 @@ class Worker:
                 return "given-up"
             return self.hold(claim)
         finally:
+            self.check_page(claim)
             claim.close()
             self.client.handles.remove(claim.handle)
 
@@ -81,9 +89,19 @@ class Worker:
             if kind in ("failed", "lost", "eof"):
                 return kind
         until = now_usec() + self.random.randrange(self.options["hold_usec"] + 1)
-        while not claim.over and (left := until - now_usec()) > 0:
+        while self.check_page(claim) and (left := until - now_usec()) > 0:
             claim.handle.pump(left / 1e6)
         return "lost" if claim.over else "held"
+
+    def check_page(self, claim):
+        """Still held? When the page says no, then it was over at the deadline, whatever the agent says or not."""
+        if claim.token is None or claim.over or not self.page:
+            return not claim.over
+        fields = self.page.read()
+        if self.page.holds(claim.epoch):
+            return True
+        claim.ended("lost", min(now_usec(), fields[1]) if fields and fields[0] == claim.epoch else None)
+        return False
 
     def run(self):
         for _ in range(self.options["operations"]):

@@ -4,6 +4,8 @@ import os
 import shutil
 from collections import Counter
 
+from dbus import DBusException
+
 from .base import Timeout, built, wait_for
 from .bus import Bus
 from .client import BUS_NAME, DOMAIN, Client
@@ -65,8 +67,10 @@ class Agent:
         if not os.path.exists(self.socket):
             return False
         probe = Client(self.bus.address, self.history.own, self.name)
-        try:
-            return probe.call_bus("NameHasOwner", "s", BUS_NAME)
+        try:            # a killed agent's connection may stay for a moment longer than its process
+            return probe.call_bus("GetConnectionUnixProcessID", "s", BUS_NAME) == self.process.pid
+        except DBusException:
+            return False
         finally:
             probe.disconnect()
 
@@ -118,6 +122,12 @@ class Agent:
         status = self.process.terminate()
         self.process = None
         return status
+
+    def restart_killed(self):
+        """SIGKILL and a new start, while clients wait for it: nobody here may be connected."""
+        self.close_clients()
+        self.kill()
+        self.start()
 
     # --- what must be true at the end ----------------------------------------------------------------
 

@@ -89,7 +89,7 @@ class Claim:
         self.what = what                # domain, name, mode
         self.events = []                # all that came
         self.unread = []
-        self.token = None
+        self.token = self.epoch = None
         self.over = False
         handle.claims[self.id] = self
 
@@ -98,7 +98,7 @@ class Claim:
         self.unread.append(event)
         kind = event["EVENT"]
         if kind == "acquired" and self.token is None:   # Lock() has told it already
-            self.token = int(event["TOKEN"])
+            self.token, self.epoch = int(event["TOKEN"]), int(event.get("EPOCH", 0))
             self._log("grant", token=self.token)
         elif kind == "suspended":
             self._log("suspended", deadline=int(event["DEADLINE_BOOTTIME_USEC"]))
@@ -115,8 +115,8 @@ class Claim:
         if not self.over:
             self.client.log.write(event, self.key, **fields)
 
-    def ended(self, how):
-        self._log(how)
+    def ended(self, how, t=None):
+        self._log(how, t=t)
         self.over = True
 
     def convert(self, mode, timeout_usec=0):
