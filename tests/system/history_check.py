@@ -15,6 +15,9 @@ Input: JSON lines, one event each, in files (of any number of processes, in any 
             release   before the agent is told
             died      (victim, a process): before its SIGKILL
             beat      the claim's holder still ran: only its last one counts, and only if it did not end
+            expired   (host): before an operator ends the session of that host's agent. No lock service can
+                      promise exclusion against that: what the host held in a cluster counts until then, and
+                      what it grants until `renewed` (host) does not count
 
 Checked, each in O(n log n):
 
@@ -47,7 +50,7 @@ class BadHistory(Exception):
 class Claim:
     """All that is known of one claim."""
     __slots__ = ("key", "process", "host", "domain", "name", "mode", "requested", "accepted", "granted", "token",
-                 "end", "end_event", "beat", "suspended", "deadline", "continues", "lines")
+                 "end", "end_event", "beat", "suspended", "deadline", "forced", "continues", "lines")
 
     def __init__(self, key, record):
         self.key = key
@@ -57,6 +60,7 @@ class Claim:
         self.requested = record["t"]
         self.accepted = self.granted = self.token = self.deadline = self.end_event = None
         self.suspended = self.beat = None
+        self.forced = FOREVER
         self.continues = record.get("continues")
         self.end = FOREVER
         self.lines = [record]
@@ -68,7 +72,7 @@ class Claim:
     @property
     def until(self):
         """The end of validity."""
-        return min(self.end, FOREVER if self.deadline is None else self.deadline)
+        return min(self.end, self.forced, FOREVER if self.deadline is None else self.deadline)
 
     def valid(self):
         """Was it ever valid, seen by its client?"""
@@ -130,10 +134,17 @@ def read_records(paths):
 
 def build_claims(records):
     """{key: Claim}. The death of a process ends what it had."""
-    claims, of_process = {}, {}
+    claims, of_process, expired = {}, {}, {}
     for record in records:
         event = record["event"]
-        if event == "died":
+        if event == "expired":
+            expired[record["host"]] = record["t"]
+            for claim in claims.values():
+                if claim.host == record["host"] and claim.domain != "node" and claim.granted is not None:
+                    claim.forced = min(claim.forced, record["t"])
+        elif event == "renewed":
+            expired.pop(record["host"], None)
+        elif event == "died":
             for claim in of_process.get(record["victim"], ()):
                 if claim.end == FOREVER:
                     claim.end, claim.end_event = record["t"], "died"
@@ -146,7 +157,10 @@ def build_claims(records):
         elif record.get("c") not in claims:
             raise BadHistory(f"{event} of an unknown claim {record.get('c')}")
         else:
-            claims[record["c"]].apply(record)
+            claim = claims[record["c"]]
+            claim.apply(record)
+            if event == "grant" and claim.host in expired and claim.domain != "node":
+                claim.forced = expired[claim.host]
     for claim in claims.values():
         if claim.end == FOREVER and claim.beat is not None:
             claim.end, claim.end_event = claim.beat, "beat"

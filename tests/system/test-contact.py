@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Contact with ZooKeeper lost and found again: suspended, resumed, lost in time (promises 1, 3, 8)."""
+import glob
+
 from kit import main, now_usec, test, wait_for
 from kit.page import Page
 from kit.proc import run_for
 
-LONG_SESSION_SEC = 15       # longer than the restart of a server takes on the busiest machine
+LONG_SESSION_SEC = 60       # longer than the restart of a server takes on the busiest machine
 
 
 def request(agent, name="backup", mode="exclusive", **options):
@@ -156,11 +158,13 @@ def _(rig):
     waiter.expect("queued")
     wait_for(lambda: len(zk.lock_nodes("backup")) >= 2, "b to queue in ZooKeeper")
     old = a.session()
+    rig.history.expired("a")
     zk.expire(old)
     assert seen_through(claim, "lost")[0]["REASON"] == "session-expired"
     assert seen_through(second, "lost")[0]["REASON"] == "session-expired"
     waiter.acquired()
     a.wait_state("up")
+    rig.history.renewed("a")
     assert a.session() != old
     assert local_waiter.still_waits()
     waiter.close()
@@ -176,16 +180,18 @@ def _(rig):
     for _ in range(5):
         session = a.session()
         before = grants(rig)
+        rig.history.expired("a")
         zk.expire(session)
         wait_for(lambda: a.session() not in (0, session) and a.domain_state() == "up", "a new session", pause=0.05)
+        rig.history.renewed("a")
         wait_for(lambda: grants(rig) > before + 20, "the workload to go on", pause=0.05)
     assert workload.stop()["held"] > 100
 
 
 def grants(rig):
     total = 0
-    for i in range(8):
-        with open(f"{rig.history.folder}/w{i}.jsonl", encoding="utf-8") as f:
+    for path in glob.glob(f"{rig.history.folder}/w*.jsonl"):
+        with open(path, encoding="utf-8") as f:
             total += f.read().count('"grant"')
     return total
 

@@ -93,6 +93,31 @@ def _(rig):
     s.passes()
 
 
+def ended_by_force(rig):
+    """Host a's session is ended at 40; its agent has a new one at 60."""
+    s = Story(rig)
+    s.records.append({"t": 40, "p": "test", "event": "expired", "host": "a"})
+    s.records.append({"t": 60, "p": "test", "event": "renewed", "host": "a"})
+    return s
+
+
+@test("good: a session ended by force ends what its host held, and what it grants before it knows")
+def _(rig):
+    s = ended_by_force(rig)
+    s.claim(0, 5, 10, 50, 1, how="lost")
+    s.claim(0, 5, 45, 55, 2, mode="shared")
+    s.claim(0, 5, 41, 80, 3, host="b")
+    s.passes()
+
+
+@test("bug: a session ended by force excuses neither the other host nor what comes after")
+def _(rig):
+    s = ended_by_force(rig)
+    a = s.claim(0, 5, 30, 70, 1, host="b")
+    b = s.claim(0, 5, 65, 80, 2)
+    s.fails(1, culprits=[a, b])
+
+
 @test("bug: two exclusive holders at once")
 def _(rig):
     s = Story(rig)

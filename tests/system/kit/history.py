@@ -43,6 +43,13 @@ class History:
         """Call before the SIGKILL: whatever `process` held is worth nothing from now on."""
         self.own.write("died", t=t, victim=process)
 
+    def expired(self, host):
+        """Call before a session is ended by force; and renewed() when its agent has a new one."""
+        self.own.write("expired", host=host)
+
+    def renewed(self, host):
+        self.own.write("renewed", host=host)
+
     def check(self, *options):
         done = subprocess.run([sys.executable, CHECKER, *options, self.folder], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, check=False)

@@ -2,6 +2,7 @@
 """A client in a process of its own: `python3 -m kit.remote …` obeys JSON lines and answers with JSON lines."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -24,9 +25,12 @@ class Remote:
         self.history = history
         log = os.path.join(history.folder, f"{name}.jsonl")
         address = f"unix:path={agent.socket}" if direct else agent.bus.address
+        file = FILE
         if uid is not None:
             history.log(name).close()
             os.chown(log, uid, uid)
+            # the clone may be in a home that others can't read
+            file = os.path.join(shutil.copytree(os.path.dirname(FILE), scratch(f"{name}.d/kit")), "remote.py")
 
         def become():
             if uid is not None:
@@ -34,7 +38,7 @@ class Remote:
                 os.setgid(uid)
                 os.setuid(uid)
 
-        self.process = Process([sys.executable, FILE, address, "direct" if direct else "bus", log, name,
+        self.process = Process([sys.executable, file, address, "direct" if direct else "bus", log, name,
                                 agent.name], scratch(f"{name}.remote.log"), name=name,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec=become)
         self.answer()                    # says hello when it is connected
