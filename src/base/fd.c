@@ -44,10 +44,6 @@ int fd_set_cloexec(int fd, bool on) {
         return fd_set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
 }
 
-bool fd_is_open(int fd) {
-        return fd >= 0 && fcntl(fd, F_GETFD) >= 0;
-}
-
 int fd_is_same_file(int a, int b) {
         struct stat sa, sb;
 

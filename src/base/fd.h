@@ -12,7 +12,6 @@ int fd_close(int fd);
 
 int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
-bool fd_is_open(int fd);
 
 /* Whether both name one file: 1, 0 or -errno. */
 int fd_is_same_file(int a, int b);

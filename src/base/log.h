@@ -66,7 +66,6 @@ const char *log_field_fill(char buf[static LOG_FIELD_SIZE], const char *key, con
 
 /* Adds ": <text of the error>" and returns the error: `return log_error_errno(r, "Can't open %s", path);` */
 #define log_debug_errno(r, ...) log_full_errno(r, LOG_LEVEL_DEBUG, __FILE__, __LINE__, __func__, __VA_ARGS__)
-#define log_notice_errno(r, ...) log_full_errno(r, LOG_LEVEL_NOTICE, __FILE__, __LINE__, __func__, __VA_ARGS__)
 #define log_warning_errno(r, ...) log_full_errno(r, LOG_LEVEL_WARNING, __FILE__, __LINE__, __func__, __VA_ARGS__)
 #define log_error_errno(r, ...) log_full_errno(r, LOG_LEVEL_ERROR, __FILE__, __LINE__, __func__, __VA_ARGS__)
 

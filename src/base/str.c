@@ -165,28 +165,16 @@ void str_repair(char *s, size_t len) {
         str_defuse(s, len);
 }
 
-static int digit_value(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return INT_MAX;
-}
-
-static int parse_digits(const char *s, size_t len, unsigned base, uint64_t *ret) {
+int str_parse_u64n(const char *s, size_t len, uint64_t *ret) {
         uint64_t value = 0;
 
         if (len == 0)
                 return -EINVAL;
 
         for (size_t i = 0; i < len; i++) {
-                unsigned digit = (unsigned) digit_value(s[i]);
-
-                if (digit >= base)
+                if (s[i] < '0' || s[i] > '9')
                         return -EINVAL;
-                if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value))
+                if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, s[i] - '0', &value))
                         return -ERANGE;
         }
 
@@ -194,12 +182,8 @@ static int parse_digits(const char *s, size_t len, unsigned base, uint64_t *ret)
         return 0;
 }
 
-int str_parse_u64n(const char *s, size_t len, uint64_t *ret) {
-        return parse_digits(s, len, 10, ret);
-}
-
 int str_parse_u64(const char *s, uint64_t *ret) {
-        return parse_digits(s, strlen(s), 10, ret);
+        return str_parse_u64n(s, strlen(s), ret);
 }
 
 int str_parse_uint(const char *s, unsigned *ret) {
@@ -214,12 +198,6 @@ int str_parse_uint(const char *s, unsigned *ret) {
 
         *ret = (unsigned) value;
         return 0;
-}
-
-int str_parse_hex(const char *s, uint64_t *ret) {
-        const char *digits = str_skip_prefix(s, "0x") ?: s;
-
-        return parse_digits(digits, strlen(digits), 16, ret);
 }
 
 int str_parse_bool(const char *s, bool *ret) {

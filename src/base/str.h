@@ -59,5 +59,4 @@ void str_repair(char *s, size_t len);
 int str_parse_u64(const char *s, uint64_t *ret);
 int str_parse_u64n(const char *s, size_t len, uint64_t *ret);
 int str_parse_uint(const char *s, unsigned *ret);
-int str_parse_hex(const char *s, uint64_t *ret); /* with or without 0x */
-int str_parse_bool(const char *s, bool *ret);    /* 1 yes y true t on, 0 no n false f off */
+int str_parse_bool(const char *s, bool *ret); /* 1 yes y true t on, 0 no n false f off */

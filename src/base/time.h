@@ -28,7 +28,7 @@ static inline uint64_t usec_sub(uint64_t a, uint64_t b) {
 /* Enough for every text below. */
 #define TIME_TEXT_SIZE 64
 
-/* "2min 5s", "1.5s", "150ms", "infinity": three significant digits, for people. Returns buf. */
+/* "2min 5s", "1.5s", "150ms", "infinity": rounded down, for people. Returns buf. */
 const char *time_format_span(char buf[static TIME_TEXT_SIZE], uint64_t usec);
 
 /* A CLOCK_REALTIME moment in the local zone: "2026-11-23 05:04:03". Returns buf. */

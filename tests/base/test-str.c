@@ -99,11 +99,6 @@ Test(str, numbers) {
         kit_ok(str_parse_uint("4294967295", &v));
         cr_assert_eq(v, UINT_MAX);
         kit_fails(str_parse_uint("4294967296", &v), -ERANGE);
-
-        kit_ok(str_parse_hex("0xdeadBEEF", &u));
-        cr_assert_eq(u, 0xdeadbeef);
-        kit_fails(str_parse_hex("0x", &u), -EINVAL);
-        kit_fails(str_parse_hex("g", &u), -EINVAL);
 }
 
 Test(str, booleans) {

@@ -37,8 +37,9 @@ Test(time, parse) {
                 { "1min5s", 65000000 }, { "  3 sec  ", 3000000 }, { "1.0000009", 1000000 },
                 { "infinity", USEC_INFINITY }, { "18446744073709s", UINT64_C(18446744073709000000) },
         };
-        static const char *const bad[] = { "", " ", "s", "-1", "1x", "1.", ".5", "1..2", "5 parsecs", "infinite", "1s,2s",
-                                           "0x10", "1S", "nan" };
+        static const char *const bad[] = {
+                "", " ", "s", "-1", "1x", "1.", ".5", "1..2", "5 parsecs", "infinite", "1s,2s", "0x10", "1S", "nan",
+        };
         uint64_t usec = 42;
 
         for (size_t i = 0; i < ARRAY_SIZE(good); i++) {

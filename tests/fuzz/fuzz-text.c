@@ -27,7 +27,6 @@ static void numbers(const char *text) {
                 tooz_assert(u == 42);
         }
         tooz_assert(str_parse_uint(text, &v) == 0 ? v == u : v == 42);
-        (void) str_parse_hex(text, &u);
 }
 
 static void spans(const char *text) {
