@@ -3,8 +3,11 @@
 """Configuration files: mistakes are named with file and line and end the agent with status 78."""
 import os
 
+from kazoo.exceptions import NoAuthError
+
 from kit import main, skip, test, wait_for
 from kit.agent import run_agent, why_not
+from kit.zk import PORT, own_address
 
 EX_CONFIG = 78
 HEAD = "[Agent]\nBusAddress=none\nSocket={socket}\nStateDirectory={state}\n"       # lines 1 to 4
@@ -97,6 +100,38 @@ def _(rig):
     claim = agent.client().request("a", domain="")
     claim.acquired()
     wait_for(lambda: zk.lock_nodes("a"), "the znode")
+
+
+@test("a full configuration: servers of which one is dead, a path, a namespace, authentication, private nodes")
+def _(rig):
+    zk = rig.zookeeper()
+    zk.client().create("/teams/blue", makepath=True)
+    dead = own_address()
+    agents = [rig.agent(name, zk, wait_for_contact=False) for name in "ab"]
+    for agent in agents:
+        agent.close_clients()
+        agent.terminate()
+        with open(agent.config, encoding="utf-8") as f:
+            text = f.read().replace(zk.url, f"zookeeper://{dead}:{PORT},{zk.hosts}/teams/blue")
+        rig.scratch.write(f"{agent.name}.conf", f"{text}\nNamespace=/locks-of/tooz\nACL=private\n"
+                                                "Auth=digest:blue:geheimnis\n")
+        agent.start()
+        agent.wait_state("up")
+    claim = agents[0].client().request("a", domain="cluster")
+    claim.acquired()
+    waiter = agents[1].client().request("a", domain="cluster")
+    folder = "/teams/blue/locks-of/tooz/locks/a"
+    wait_for(lambda: len(zk.lock_nodes("a", "/teams/blue/locks-of/tooz/locks")) == 2, "both to queue")
+    assert waiter.still_waits()
+    try:
+        zk.client().get_children(folder)
+        raise AssertionError("a private lock could be listed without authentication")
+    except NoAuthError:
+        pass
+    claim.close()
+    waiter.acquired()
+    logs = "".join(open(agent.log, encoding="utf-8").read() for agent in agents)
+    assert "geheimnis" not in logs
 
 
 if __name__ == "__main__":

@@ -85,25 +85,22 @@ class Agent:
         self.clients.remove(client)
         client.close()
 
-    def domain_state(self, domain="cluster"):
+    def domain_property(self, name, domain="cluster"):
         client = self.client()
         try:
-            return str(client.property("State", f"/org/tooz/Agent1/domain/{domain}", DOMAIN))
+            return str(client.property(name, f"/org/tooz/Agent1/domain/{domain}", DOMAIN))
         finally:
             self.hang_up(client)
 
-    def wait_state(self, state, domain="cluster"):
-        wait_for(lambda: self.domain_state(domain) == state, f"domain {domain} of {self.name} to be {state}",
-                 pause=0.02)
+    def domain_state(self):
+        return self.domain_property("State")
 
-    def session(self, domain="cluster"):
+    def wait_state(self, state):
+        wait_for(lambda: self.domain_state() == state, f"the cluster to be {state} for {self.name}", pause=0.02)
+
+    def session(self):
         """The id of the ZooKeeper session, a number; 0: none."""
-        client = self.client()
-        try:
-            text = str(client.property("SessionId", f"/org/tooz/Agent1/domain/{domain}", DOMAIN))
-        finally:
-            self.hang_up(client)
-        return int(text, 16) if text else 0
+        return int(self.domain_property("SessionId") or "0", 16)
 
     # --- faults ------------------------------------------------------------------------------------
 

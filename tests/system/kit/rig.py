@@ -14,7 +14,7 @@ from .history import History
 from .proxy import Proxy
 from .remote import Remote
 from .workload import Workload
-from .zk import ZooKeeper
+from .zk import Ensemble, ZooKeeper
 
 
 # What no log may contain.
@@ -42,6 +42,15 @@ class Rig:
         server = ZooKeeper(self.scratch, name, **options)
         self.servers.append(server)
         return server
+
+    def ensemble(self, **options):
+        """Three ZooKeeper servers."""
+        missing = zookeepers.why_not()
+        if missing:
+            self.skip(missing)
+        ensemble = Ensemble(self.scratch, **options)
+        self.servers += ensemble.servers
+        return ensemble
 
     def proxy(self, zk, name="zkproxy"):
         return Proxy(self.scratch, zk, name)
@@ -85,7 +94,7 @@ class Rig:
         for agent in self.agents:
             agent.inspect()
         for server in self.servers:
-            if server.process.alive() and not server.process.stopped:
+            if server.serves():
                 wait_for(lambda: not [p for p in server.ephemerals() if p.startswith(("/tooz", "/toozd"))],
                          "the agents' znodes to be gone")
         self.history.check(*self.checks)

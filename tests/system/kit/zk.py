@@ -77,18 +77,20 @@ def own_address(port=PORT):
 class ZooKeeper:
     """One server; its data outlives stop() and start()."""
 
-    def __init__(self, scratch, name="zk", tick_msec=TICK_MSEC):
+    def __init__(self, scratch, name="zk", tick_msec=TICK_MSEC, host=None, extra="", myid=None):
         self.tick_msec = tick_msec
-        self.host = own_address()
+        self.host = host or own_address()
         self.hosts = f"{self.host}:{PORT}"
         self.url = f"zookeeper://{self.hosts}/"
         data = scratch.make(f"{name}.data")
         self.config = scratch.write(f"{name}.cfg", CONFIG.format(tick=tick_msec, data=data, host=self.host,
-                                                                 port=PORT))
+                                                                 port=PORT) + extra)
+        if myid is not None:
+            scratch.write(f"{name}.data/myid", f"{myid}\n")
         self.log = scratch(f"{name}.log")
         self.process = None
         self.clients = []
-        self.start()
+        self.start(wait=myid is None)       # a member of an ensemble serves when others are there
 
     def start(self, wait=True):
         self.process = Process([java()] + JVM_FLAGS + ["-cp", class_path(), MAIN, self.config], self.log,
@@ -103,6 +105,9 @@ class ZooKeeper:
             return "Mode:" in self.ask("srvr")
 
         wait_for(serving, "ZooKeeper to serve")
+
+    def serves(self):
+        return self.process.alive() and not self.process.stopped and "Mode:" in self.ask("srvr")
 
     def stop(self):
         """kill -9: what the server knew is in its log, nobody is told anything."""
@@ -173,6 +178,42 @@ class ZooKeeper:
 
     def expire(self, session):
         expire_session(self.host, PORT, session)
+
+
+class Ensemble:
+    """Three servers. What is asked of one is asked of whichever serves."""
+
+    def __init__(self, scratch, name="ens", tick_msec=TICK_MSEC):
+        hosts = [own_address() for _ in range(3)]
+        members = "".join(f"server.{i}={host}:2888:3888\n" for i, host in enumerate(hosts, 1))
+        extra = f"initLimit=20\nsyncLimit=5\n{members}"
+        self.servers = [ZooKeeper(scratch, f"{name}{i}", tick_msec, host, extra, i)
+                        for i, host in enumerate(hosts, 1)]
+        self.hosts = ",".join(server.hosts for server in self.servers)
+        self.url = f"zookeeper://{self.hosts}/"
+        self.wait_serving()
+
+    def wait_serving(self):
+        """All that run serve."""
+        for server in self.running():
+            server.wait_serving()
+
+    def running(self):
+        return [s for s in self.servers if s.process.alive() and not s.process.stopped]
+
+    def by_host(self, host_port):
+        """The server of a string that begins with its address, as agents show it."""
+        return next(s for s in self.servers if host_port.startswith(s.host))
+
+    def leader(self):
+        return next(s for s in self.running() if "Mode: leader" in s.ask("srvr"))
+
+    def ephemerals(self):
+        """As the leader has them: a follower only knows the sessions of its own clients."""
+        return self.leader().ephemerals()
+
+    def lock_nodes(self, name):
+        return sorted(path for path in self.ephemerals() if path.startswith(f"/tooz/locks/{name}/"))
 
 
 # --- forced expiry -----------------------------------------------------------------------------------
