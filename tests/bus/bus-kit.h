@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>

@@ -193,6 +193,7 @@ LOOP_TEST(bus_peers, rules_decide_about_every_call) {
         held_expect(&w, &a, "acquired");
         allow(&w, "hidden", 0);
         allow(&w, "open", 1u << ACCESS_READ);
+        allow(&w, "breakable", 1u << ACCESS_BREAK);
 
         manager_call(&c, "AccessDenied", "RequestLock", "sssta{sv}", "", "hidden", "exclusive", UINT64_C(0), 0);
         manager_call(&c, "AccessDenied", "RequestLock", "sssta{sv}", "", "open", "exclusive", UINT64_C(0), 0);
@@ -202,6 +203,8 @@ LOOP_TEST(bus_peers, rules_decide_about_every_call) {
         manager_call(&c, "AccessDenied", "BreakLock", "sstt", "", "open", world_holder(&w, "open")->token, UINT64_C(0));
         manager_call(&c, "AccessDenied", "Unlock", "sst", "", "hidden", UINT64_C(1));
         sd_bus_message_unref(manager_call(&c, NULL, "QueryLock", "ss", "", "open"));
+        manager_call(&c, "NotHeld", "BreakLock", "sstt", "", "breakable", UINT64_C(1), UINT64_C(0));
+        manager_call(&c, "AccessDenied", "BreakLock", "sstt", "", "breakable", UINT64_C(1), UINT64_C(2));
 
         m = manager_call(&c, NULL, "ListLocks", "st", "", UINT64_C(0));
         kit_ok(sd_bus_message_enter_container(m, 'a', "(sssuuttso)"));
@@ -218,30 +221,36 @@ LOOP_TEST(bus_peers, rules_decide_about_every_call) {
         world_free(&w);
 }
 
-/* Another user's claims: seen only by who may read them, changed by nobody. As root this test is another user itself. */
-static void other_user(int say, const char *claim) {
+/* Another user's claims and handles: seen only by who may read them, changed by nobody. As root this test is another
+ * user itself. */
+static void other_user_note(char *result, int r, sd_bus_error *e) {
+        strcat(strcat(result, r >= 0 ? "done" : strrchr(e->name, '.') + 1), " ");
+        sd_bus_error_free(e);
+}
+
+static void other_user(int say, const Held *of_root) {
         static const char *const calls[] = { "Release", "Check" };
+        sd_bus_error e = SD_BUS_ERROR_NULL;
         char address[256], result[64] = "";
         sd_bus *bus;
+        int r;
 
         (void) str_print(address, sizeof(address), "unix:path=%s/agent.sock", kit_folder());
         if (setresgid(65534, 65534, 65534) < 0 || setgroups(0, NULL) < 0 || setresuid(65534, 65534, 65534) < 0 ||
             sd_bus_new(&bus) < 0 || sd_bus_set_address(bus, address) < 0 || sd_bus_start(bus) < 0)
                 _exit(1);
         for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
-                sd_bus_error e = SD_BUS_ERROR_NULL;
-
-                if (sd_bus_call_method(bus, NULL, claim, BUS_CLAIM, calls[i], &e, NULL, NULL) >= 0)
-                        strcat(result, "done ");
-                else
-                        strcat(strcat(result, strrchr(e.name, '.') + 1), " ");
-                sd_bus_error_free(&e);
+                r = sd_bus_call_method(bus, NULL, of_root->path, BUS_CLAIM, calls[i], &e, NULL, NULL);
+                other_user_note(result, r, &e);
         }
+        r = sd_bus_call_method(bus, NULL, BUS_PATH, BUS_MANAGER, "RequestLock", &e, NULL, "sssta{sv}", "node",
+                               "user/65534/x", "exclusive", UINT64_C(0), 1, "Handle", "h", of_root->fd);
+        other_user_note(result, r, &e);
         (void) !write(say, result, strlen(result));
         _exit(0);
 }
 
-static void check_other_user(World *w, const char *claim, const char *want) {
+static void check_other_user(World *w, const Held *of_root, const char *want) {
         char result[64] = "";
         int say[2], status;
         pid_t pid;
@@ -249,7 +258,7 @@ static void check_other_user(World *w, const char *claim, const char *want) {
         kit_ok(pipe2(say, O_CLOEXEC | O_NONBLOCK));
         pid = fork();
         if (pid == 0)
-                other_user(say[1], claim);
+                other_user(say[1], of_root);
         close(say[1]);
         while (read(say[0], result, sizeof(result) - 1) < 0)
                 world_turns(w, 1);
@@ -271,9 +280,9 @@ LOOP_TEST(bus_peers, claims_of_others_are_not_ones_own) {
         client_open(&c, &w, NULL);
         held_request(&c, &a, "x", "exclusive", 0, 0);
         held_expect(&w, &a, "acquired");
-        check_other_user(&w, a.path, "NotOwner done ");
+        check_other_user(&w, &a, "NotOwner done NotOwner ");
         allow(&w, "x", 0);
-        check_other_user(&w, a.path, "NoSuchClaim NoSuchClaim ");
+        check_other_user(&w, &a, "NoSuchClaim NoSuchClaim NotOwner ");
         cr_assert_not_null(world_holder(&w, "x"));
         held_close(&w, &a, "x");
         client_close(&c);
