@@ -329,8 +329,13 @@ static void beat_on_done(ZkOp *op) {
 void zk_host_beat(ZkBackend *zk) {
         Beat *beat;
 
-        if (!zk->session.connected || zk_session_is_stopping(zk))
+        if (!zk->session.connected)
                 return;
+        /* Our node is gone already; the core need not ask again for what will not be answered. */
+        if (zk_session_is_stopping(zk)) {
+                domain_on_heartbeat_sent(zk_domain(zk), zk_now(zk));
+                return;
+        }
         beat = calloc(1, sizeof(*beat));
         if (!beat) {
                 zk_out_of_memory(zk);

@@ -107,13 +107,12 @@ static void dir_on_made(ZkOp *op) {
         free(d);
 }
 
-/* All directories down to the lock's. Whether that went well shows when the node is created again. */
-static void lock_make_dirs(ZkBackend *zk, const char *lock) {
+/* The lock's directory, or all down to it. Whether that went well shows when the node is created again. */
+static void lock_make_dirs(ZkBackend *zk, const char *lock, bool all) {
+        size_t len = all ? 0 : strlen(zk->root.dirs[ZK_DIR_LOCKS]);
         char path[ZK_PATH_SIZE];
-        size_t len = 0;
 
-        if (zk_path(&zk->root, ZK_DIR_LOCKS, lock, NULL, path) < 0)
-                return;
+        tooz_assert(zk_path(&zk->root, ZK_DIR_LOCKS, lock, NULL, path) >= 0);
         while ((len = zk_path_next_prefix(path, len)) > 0) {
                 DirOp *d = calloc(1, sizeof(*d));
                 char rest = path[len];
@@ -169,7 +168,7 @@ static void node_on_created(NodeOp *n, Node *node) {
 static bool node_create_again(NodeOp *n, const Node *node) {
         if (n->n_tries >= CREATE_TRIES || node->state != NODE_CREATING)
                 return false;
-        lock_make_dirs(n->zk, n->lock);
+        lock_make_dirs(n->zk, n->lock, n->n_tries > 1);
         node_submit_create(n, node);
         return true;
 }

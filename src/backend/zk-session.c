@@ -77,7 +77,7 @@ static void session_open(ZkBackend *zk) {
         tooz_assert(!s->handle);
         s->opened_usec = s->unsent_usec = now;
         s->open_at_usec = usec_add(now, OPEN_INTERVAL_USEC);
-        s->auth_added = false;
+        s->auth_added = s->refused = false;
         s->early = 0;
         r = zk_handle_new(&s->handle, &zk->inbox, &open);
         if (r < 0) {
@@ -294,7 +294,8 @@ static void session_on_connected(ZkBackend *zk) {
 
         s->connected = true;
         s->n_connects++;
-        session_detail(zk, "", false);
+        if (!zk->zxid.regressed)
+                session_detail(zk, "", false);
         session_name_server(zk);
         log_debug("%s: connected to %s, session 0x%016" PRIx64 ", timeout %s", zk_domain(zk)->name, s->server,
                   (uint64_t) id, time_format_span(timeout, timeout_usec));

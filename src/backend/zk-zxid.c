@@ -15,16 +15,11 @@
 
 static int zxid_parse(ZkZxid *z, const char *data, size_t len) {
         KvPair pair;
-        uint64_t highest, acknowledged = 0;
+        uint64_t highest;
 
         if (kv_find(data, len, "ZXID", &pair) <= 0 || kv_value_u64(&pair, &highest) < 0 || highest > INT64_MAX)
                 return -EBADMSG;
-        if (kv_find(data, len, "ACKNOWLEDGED", &pair) > 0 && kv_value_u64(&pair, &acknowledged) < 0)
-                return -EBADMSG;
-
         z->highest = z->saved = (int64_t) highest;
-        /* Without the key in between, its next appearance is a new acknowledgement. */
-        z->acknowledged = acknowledged && z->acknowledge;
         return 0;
 }
 
@@ -73,11 +68,11 @@ ZkZxidVerdict zk_zxid_see(ZkZxid *z, int64_t zxid, bool of_write) {
         }
         if (!of_write || zxid <= 0 || z->regressed)
                 return ZK_ZXID_FINE;
-        if (!z->acknowledge || z->acknowledged) {
+        if (!z->acknowledge) {
                 z->regressed = true;
                 return ZK_ZXID_REGRESSED;
         }
-        z->acknowledged = true;
+        z->acknowledge = false;
         z->highest = zxid;
         return ZK_ZXID_ACKNOWLEDGED;
 }
@@ -94,8 +89,6 @@ int zk_zxid_save(ZkZxid *z) {
         if (!zk_zxid_is_unsaved(z))
                 return 0;
         kv_add_u64(&w, "ZXID", (uint64_t) z->highest);
-        if (z->acknowledged)
-                kv_add_u64(&w, "ACKNOWLEDGED", 1);
         r = kv_finish(&w);
         if (r < 0)
                 return r;

@@ -4,8 +4,7 @@
 /* Highest zxid seen of an ensemble: one that goes back was restored from a backup, and tokens would repeat
  *
  * Kept in <state>/zxid-<domain>. Each write of ours must be given a greater zxid than all that was seen before it.
- * When one is not, grants are refused until an operator acknowledges it with a configuration key; an acknowledgement
- * is used up by one regression, and the file remembers that, since the key stays in the configuration. */
+ * When one is not, grants are refused until an operator acknowledges it; that is used up by one regression. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,9 +13,8 @@ typedef struct ZkZxid {
         char *path; /* NULL: not kept */
         int64_t highest;
         int64_t saved;
-        bool regressed;         /* waits for an operator */
-        bool acknowledge;       /* the key is set */
-        bool acknowledged;      /* …and used up */
+        bool regressed;   /* waits for an operator */
+        bool acknowledge; /* the next regression is accepted */
 } ZkZxid;
 
 typedef enum ZkZxidVerdict {

@@ -259,6 +259,31 @@ def _(rig):
     assert "s3cret" not in driver.process.text()
 
 
+@test("authentication that the servers don't know: the reason is shown")
+def _(rig):
+    zk = rig.zookeeper()
+    driver = Driver(rig, zk.hosts, "scheme=nonsense", "auth=tooz:s3cret")
+    driver.host("a", up=False)
+    wait_for(lambda: "refuse the authentication" in driver.state("a")["detail"], "the reason to be shown")
+    assert driver.state("a")["state"] == "connecting"
+    driver.quit()
+    assert "s3cret" not in driver.process.text()
+
+
+@test("directories deleted by somebody while the agents run: made again")
+def _(rig):
+    zk, driver = start(rig, "chroot=/prod")
+    driver.take("a", 1, "backup")
+    driver.unlock("a", 1)
+    wait_for(lambda: not zk.lock_nodes("backup", "/prod/tooz/locks"), "the node to be gone")
+    zk.client().delete("/prod/tooz", recursive=True)
+    driver.take("b", 2, "backup")
+    driver.lock("a", 3, "backup")
+    driver.unlock("b", 2)
+    driver.acquired("a", 3)
+    driver.quit()
+
+
 @test("server away for less than the deadline: suspended, resumed, the same session and token")
 def _(rig):
     zk = rig.zookeeper()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two (or more) hosts in one process, over a real ZooKeeper: for test-zk.py
  *
- *     zk-driver [KEY=VALUE ...]        servers=, chroot=, timeout=SEC, tick=SEC, auth=, private=, ack=, loop=
+ *     zk-driver [KEY=VALUE ...]        servers=, chroot=, timeout=, tick=, scheme=, auth=, private, ack, loop=
  *
  * Commands on stdin, one a line; what happens is told on stdout, one line each:
  *
@@ -75,11 +75,11 @@ static size_t buffered;
 static bool quitting;
 
 static struct {
-        const char *servers, *chroot, *namespace_, *auth;
+        const char *servers, *chroot, *namespace_, *scheme, *auth;
         uint64_t timeout_usec, tick_usec;
         bool private, acknowledge;
         LoopKind kind;
-} config = { .servers = "", .chroot = "", .namespace_ = "/tooz", .timeout_usec = 4 * USEC_PER_SEC,
+} config = { .servers = "", .chroot = "", .namespace_ = "/tooz", .scheme = "digest", .timeout_usec = 4 * USEC_PER_SEC,
              .tick_usec = 200 * USEC_PER_MSEC };
 
 _printf_(1, 2) static void say(const char *fmt, ...) {
@@ -243,7 +243,7 @@ static void do_host(char **words, size_t n) {
                 .namespace_ = config.namespace_,
                 .timeout_usec = config.timeout_usec,
                 .tick_usec = config.tick_usec,
-                .auth_scheme = config.auth ? "digest" : NULL,
+                .auth_scheme = config.auth ? config.scheme : NULL,
                 .auth = config.auth,
                 .acl_private = config.private,
                 .state_directory = n > 2 ? words[2] : NULL,
@@ -434,6 +434,8 @@ static void configure(const char *arg) {
                 tooz_assert(time_parse_span(v, &config.tick_usec) >= 0);
         else if ((v = str_skip_prefix(arg, "auth=")))
                 config.auth = v;
+        else if ((v = str_skip_prefix(arg, "scheme=")))
+                config.scheme = v;
         else if (streq(arg, "private"))
                 config.private = true;
         else if (streq(arg, "ack"))
