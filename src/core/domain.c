@@ -78,6 +78,9 @@ static void domain_check_session(Domain *d, uint64_t now, Effects *fx) {
 void domain_on_handshake(Domain *d, int64_t id, uint64_t timeout_usec, uint64_t submitted_usec, uint64_t now, Effects *fx) {
         Session *s = &d->session;
 
+        /* The handle is back: after a pause this must be known before it is given up for having been away too long. */
+        if (!s->connected)
+                s->cut_since_usec = now;
         domain_check_session(d, now, fx);
         /* A server that swapped our session for another one: the old one is over. */
         if (s->state != SESSION_CONNECTING && s->id != id) {

@@ -56,7 +56,8 @@ void lock_table_deinit(LockTable *t);
 /* Takes a NEW claim for `name`. 0: taken, news follow; LOCK_E_WOULD_BLOCK, LOCK_E_NOT_CONNECTED; -ENOMEM.
  * `wait_deadline_usec`: when a wait ends with REASON_TIMEOUT; USEC_INFINITY: never. */
 int lock_table_request(LockTable *t, Claim *claim, const char *name, uint64_t wait_deadline_usec, uint64_t now, Effects *fx);
-/* Ends a claim: a holder is RELEASED, a waiter FAILED with REASON_CANCELED. `died`: its owner did not do it. */
+/* Ends a claim that waits or holds (its `lock` is set): a holder is RELEASED, a waiter FAILED with REASON_CANCELED.
+ * `died`: its owner did not do it. */
 void lock_table_release(LockTable *t, Claim *claim, bool died, uint64_t now, Effects *fx);
 /* 0: done or waiting, NEWS_CONVERTED or NEWS_CONVERT_FAILED follows; LOCK_E_NOT_HELD, _DEADLOCK, _SUSPENDED. */
 int lock_table_convert(LockTable *t, Claim *claim, LockMode mode, uint64_t wait_deadline_usec, uint64_t now, Effects *fx);

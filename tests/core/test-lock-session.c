@@ -168,6 +168,24 @@ Test(lock_session, another_session_id_ends_the_old_session) {
         cr_assert_not(asked(h, REQUEST_REPLACE, ""), "this handle is the new one");
 }
 
+/* The process was stopped for so long that its handle would have been replaced, and the first that it hears is that
+ * the session lives. Its nodes do too: forgotten, they would be in everybody's way for as long. */
+Test(lock_session, a_session_that_comes_back_after_a_long_pause_is_the_same) {
+        Claim *a = ask(h, "x", X);
+
+        serve_alone(h, "x");
+        harness_cut(h);
+        h->now += 4 * HARNESS_TIMEOUT;
+        h->auto_beat = false;
+        harness_up(h, HARNESS_SESSION);
+        cr_assert(lost(a, REASON_DEADLINE));
+        cr_assert_eq(h->domain->session.epoch, 1);
+        cr_assert_not(asked(h, REQUEST_REPLACE, ""));
+        acknowledge();
+        harness_pass(h, HARNESS_TIMEOUT / 6);
+        take(h, REQUEST_DELETE, "x");
+}
+
 /* P2: a node of the session before, seen as if it were ours. */
 Test(lock_session, a_node_of_another_session_is_not_ours) {
         Claim *a = ask(h, "x", X);
