@@ -3,7 +3,8 @@
  *
  * A request names its node by lock name and serial, and its lock by name: both may be gone when the answer comes, and
  * then the answer is dropped, as are answers of a session that is over. On one session the servers carry requests out
- * in the order in which they were submitted, and answer in it: create, read the died record, list.
+ * in the order in which they were submitted, and answer in it: create, list, read the died record. The record comes
+ * last: when the listing shows nobody before us any more, what those before us had to write, or to take away, is done.
  *
  *   create   refused because the directory is missing: the directories are made and it is created again, all
  *            pipelined, and the listing behind it is repeated
@@ -432,10 +433,10 @@ static void list_submit(ListOp *l) {
         char path[ZK_PATH_SIZE];
 
         l->n_pending = 2;
-        tooz_assert(zk_path(&zk->root, ZK_DIR_DIED, l->lock, NULL, path) >= 0);
-        zk_get(zk->session.handle, &l->died, path, false);
         tooz_assert(zk_path(&zk->root, ZK_DIR_LOCKS, l->lock, NULL, path) >= 0);
         zk_list(zk->session.handle, &l->list, path, l->watch);
+        tooz_assert(zk_path(&zk->root, ZK_DIR_DIED, l->lock, NULL, path) >= 0);
+        zk_get(zk->session.handle, &l->died, path, false);
 }
 
 /* The directory is missing, and its node is being created again. */
