@@ -93,10 +93,9 @@ def _(rig):
     agent.terminate()
     text = open(agent.config, encoding="utf-8").read()
     rig.scratch.write("a.conf", f"URL={zk.url}\n{text}")
+    agent.url, agent.wait_for_contact = zk.url, True
     agent.start()
-    agent.url = zk.url
     assert str(agent.client().property("DefaultDomain")) == "cluster"
-    agent.wait_state("up")
     claim = agent.client().request("a", domain="")
     claim.acquired()
     wait_for(lambda: zk.lock_nodes("a"), "the znode")
@@ -115,8 +114,8 @@ def _(rig):
             text = f.read().replace(zk.url, f"zookeeper://{dead}:{PORT},{zk.hosts}/teams/blue")
         rig.scratch.write(f"{agent.name}.conf", f"{text}\nNamespace=/locks-of/tooz\nACL=private\n"
                                                 "Auth=digest:blue:geheimnis\n")
+        agent.wait_for_contact = True
         agent.start()
-        agent.wait_state("up")
     claim = agents[0].client().request("a", domain="cluster")
     claim.acquired()
     waiter = agents[1].client().request("a", domain="cluster")
