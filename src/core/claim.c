@@ -50,33 +50,38 @@ static const bool legal[_CLAIM_STATE_MAX][_CLAIM_STATE_MAX] = {
 };
 
 /* For people, and D-Bus: UTF-8 without control bytes, cut between characters. */
-static int text_copy(char **to, const char *from) {
-        size_t len = strnlen(from, CLAIM_DESCRIPTION_MAX);
-        int r;
+static size_t text_len(const char *text) {
+        size_t len = strnlen(text, CLAIM_DESCRIPTION_MAX);
 
         if (len == CLAIM_DESCRIPTION_MAX)
-                while (len > 0 && ((unsigned char) from[len] & 0xc0) == 0x80)
+                while (len > 0 && ((unsigned char) text[len] & 0xc0) == 0x80)
                         len--;
-        r = strndup_to(to, from, len);
-        if (r < 0)
-                return r;
-        str_repair(*to, len);
-        return 0;
+        return len;
 }
 
+/* Copies to `to`, and says where the next one goes. */
+static char *text_put(char **ret, char *to, const char *text, size_t len) {
+        *ret = memcpy(to, text, len);
+        to[len] = '\0';
+        str_repair(to, len);
+        return to + len + 1;
+}
+
+/* There are many claims: their three strings share one piece of memory, which begins with `unit`. */
 static int owner_copy(ClaimOwner *to, const ClaimOwner *from) {
+        const char *unit = from->unit ?: "", *comm = from->comm ?: "", *description = from->description ?: "";
+        size_t unit_len = text_len(unit), comm_len = text_len(comm), description_len = text_len(description);
+        char *at;
+
         to->uid = from->uid;
         to->pid = from->pid;
-        if (text_copy(&to->unit, from->unit ?: "") < 0 || text_copy(&to->comm, from->comm ?: "") < 0 ||
-            text_copy(&to->description, from->description ?: "") < 0)
+        at = malloc(unit_len + comm_len + description_len + 3);
+        if (!at)
                 return -ENOMEM;
+        at = text_put(&to->unit, at, unit, unit_len);
+        at = text_put(&to->comm, at, comm, comm_len);
+        (void) text_put(&to->description, at, description, description_len);
         return 0;
-}
-
-static void owner_done(ClaimOwner *owner) {
-        free(owner->unit);
-        free(owner->comm);
-        free(owner->description);
 }
 
 int claim_init(Claim *claim, uint64_t id, LockMode mode, uint64_t flags, const ClaimOwner *owner) {
@@ -91,11 +96,7 @@ int claim_init(Claim *claim, uint64_t id, LockMode mode, uint64_t flags, const C
         heap_node_init(&claim->timer);
         effect_init(&claim->effect, EFFECT_CLAIM);
 
-        if (owner_copy(&claim->owner, owner) < 0) {
-                owner_done(&claim->owner);
-                return -ENOMEM;
-        }
-        return 0;
+        return owner_copy(&claim->owner, owner);
 }
 
 void claim_deinit(Claim *claim) {
@@ -103,7 +104,7 @@ void claim_deinit(Claim *claim) {
         tooz_assert(!list_is_linked(&claim->link));
         tooz_assert(!heap_is_linked(&claim->timer));
         effect_cancel(&claim->effect);
-        owner_done(&claim->owner);
+        free(claim->owner.unit);
 }
 
 bool claim_is_terminal(const Claim *claim) {

@@ -94,7 +94,7 @@ typedef enum ClaimFlags {
 typedef struct ClaimOwner {
         uid_t uid;
         pid_t pid;
-        char *unit;        /* systemd unit, or "" */
+        char *unit;        /* systemd unit, or ""; of a claim's owner, where the memory of all three begins */
         char *comm;        /* or "" */
         char *description; /* or "" */
 } ClaimOwner;
