@@ -2,6 +2,8 @@
 /* On a message bus, with a real bus daemon: the name, callers, lifetimes, and a bus that goes and comes */
 
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "bus/bus-kit.h"
 
@@ -24,6 +26,19 @@ static void daemon_run(const char *config) {
         _exit(127);
 }
 
+/* The file is there before anybody listens on it. */
+static bool daemon_listens(const char *path) {
+        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        bool listens;
+
+        cr_assert_geq(fd, 0);
+        kit_ok(str_copy(sa.sun_path, sizeof(sa.sun_path), path));
+        listens = connect(fd, (const struct sockaddr *) &sa, sizeof(sa)) >= 0;
+        fd_close(fd);
+        return listens;
+}
+
 /* Returns when it listens. */
 static pid_t daemon_start(World *w) {
         const char *config = kit_path("bus.conf"), *path = kit_path("bus");
@@ -36,7 +51,7 @@ static pid_t daemon_start(World *w) {
         pid = fork();
         if (pid == 0)
                 daemon_run(config);
-        while (access(path, F_OK) < 0) {
+        while (!daemon_listens(path)) {
                 cr_assert_eq(waitpid(pid, NULL, WNOHANG), 0, "no dbus-daemon");
                 if (w)
                         world_turns(w, 1);
