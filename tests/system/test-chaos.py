@@ -71,9 +71,12 @@ class Course:
         self.zk.resume()
 
     def expire(self):
-        session = self.either(self.agents).session()
-        if session:
-            self.zk.expire(session)
+        agent = self.either(self.agents)
+        session = agent.session()
+        self.rig.history.expired(agent.name)
+        self.zk.expire(session)
+        wait_for(lambda: agent.session() not in (0, session), "a new session", pause=0.02)
+        self.rig.history.renewed(agent.name)
 
     def agent_hangs(self):
         agent = self.either(self.agents)
