@@ -44,10 +44,6 @@ Domain *realm_find_domain(const Realm *r, const char *name) {
         return NULL;
 }
 
-Domain *realm_domain_of(const Realm *r, const Claim *claim) {
-        return claim->lock ? container_of(claim->lock->table, Domain, locks) : NULL;
-}
-
 uint64_t realm_new_claim_id(Realm *r) {
         return r->next_claim_id++;
 }

@@ -34,9 +34,6 @@ void realm_add_domain(Realm *r, Domain *d);
 Domain *realm_find_domain(const Realm *r, const char *name);
 uint64_t realm_new_claim_id(Realm *r);
 
-/* The domain of a claim that waits or holds; NULL for others. */
-Domain *realm_domain_of(const Realm *r, const Claim *claim);
-
 void realm_on_timer(Realm *r, uint64_t now);
 uint64_t realm_next_timer(const Realm *r);
 void realm_query(Realm *r, Query *q, uint64_t now, uint64_t realtime_now);
