@@ -248,8 +248,13 @@ static int agent_open_loop(Agent *agent) {
         int r;
 
         r = loop_new(&agent->loop, agent->config->loop_kind);
-        if (r < 0)
-                return log_error_errno(r, "Can't use %s", loop_kind_to_string(agent->config->loop_kind));
+        if (r < 0) {
+                (void) log_error_errno(r, "Can't use %s", loop_kind_to_string(agent->config->loop_kind));
+                /* Asked for and refused by the kernel or a sandbox: starting again would not help. */
+                return r == -EPERM || r == -EACCES || r == -ENOSYS ? -EOPNOTSUPP : r;
+        }
+        if (loop_refusal(agent->loop) < 0)
+                log_notice("io_uring is refused here, epoll serves instead: %s", strerror(-loop_refusal(agent->loop)));
         loop_defer_init(&agent->first_turn, agent->loop, LOOP_PHASE_DEFERRED, agent_on_first_turn);
         loop_timer_init(&agent->timer, agent->loop, agent_on_timer);
         loop_timer_init(&agent->stop_timer, agent->loop, agent_on_stop_timeout);
