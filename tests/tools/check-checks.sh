@@ -12,7 +12,7 @@ tree=$work/tree
 fresh_tree() {
         rm -rf "$tree"
         mkdir "$tree"
-        for part in bootstrap .ci .shellcheckrc src include tests examples systemd; do
+        for part in bootstrap .ci .shellcheckrc src include docs tests examples systemd; do
                 [ ! -e "$srcdir/$part" ] || cp -R "$srcdir/$part" "$tree/"
         done
         chmod -R u+w "$tree"
@@ -137,6 +137,10 @@ shell() {
         plant shell "a script without suffix" tests/tools/planted '#!/bin/bash\nrm -f $1\n'
 }
 
+man() {
+        plant man "a function without a page" include/tooz/tooz-local.h 'int tooz_local_planted(void);\n' tooz_local_planted
+}
+
 # A library of two functions in place of the real one, so that this needs no build.
 fake_library() {
         mkdir -p "$tree/src/client" "$work/libs"
@@ -168,7 +172,7 @@ symbols() {
 
 # A check that fails already would name nothing new.
 fresh_tree
-for check in layers size text tables headers shell; do
+for check in layers size text tables headers man shell; do
         if run $check; then
                 $check
         else

@@ -23,7 +23,7 @@ scripts() {
 licences() {
         sources | while read -r file; do
                 case "$file" in
-                include/* | src/local/* | src/client/*) want='Apache-2.0 OR LGPL-2.1-or-later' ;;
+                include/* | src/shm/* | src/local/* | src/client/*) want='Apache-2.0 OR LGPL-2.1-or-later' ;;
                 *) want='Apache-2.0' ;;
                 esac
                 [ "$(head -n 1 "$file")" = "/* SPDX-License-Identifier: $want */" ] ||
