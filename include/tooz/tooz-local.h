@@ -52,7 +52,7 @@ typedef struct tooz_local_lock tooz_local_lock;   /* one use of one lock */
  *      -EACCES      not a member of its group
  *      -EPROTO      not an arena, or one of another version: the file is left alone
  *      -EBADMSG     its content is damaged
- *      -EPERM       owner or mode of the file are not safe to trust
+ *      -EPERM       the file, or its folder, may be written by everybody, or a stranger made it where everybody may
  *      -ENOSPC      no room in the file system
  *      -ETIMEDOUT   somebody has held its directory lock for 5 s */
 int tooz_local_arena_open(tooz_local_arena **ret, const char *name, mode_t mode, uint64_t flags);
@@ -87,8 +87,8 @@ int tooz_local_lock_open(tooz_local_lock **ret, tooz_local_arena *arena, const c
 int tooz_local_lock_open_path(tooz_local_lock **ret, const char *path, uint64_t flags);
 
 tooz_local_lock *tooz_local_lock_ref(tooz_local_lock *lock);
-/* Returns NULL. The last one releases the lock, or ends its wait. By another thread than the one that acquired, it can't:
- * then the lock stays held until that thread ends. */
+/* Returns NULL. The last one releases the lock, or ends its wait. By another thread than the one that acquired or started
+ * to wait, it can't: then the lock stays held, or its place in the queue taken, until that thread ends. */
 tooz_local_lock *tooz_local_lock_unref(tooz_local_lock *lock);
 TOOZ_DEFINE_CLEANUP(tooz_local_lock, tooz_local_lock_unref);
 
@@ -102,7 +102,7 @@ TOOZ_DEFINE_CLEANUP(tooz_local_lock, tooz_local_lock_unref);
  *      -EINTR       only with TOOZ_LOCAL_INTERRUPTIBLE
  *      -EMFILE      this thread holds or waits for 1,024 locks; -EUSERS: the arena is full of threads
  *      -ECHILD      a forked child, see above
- *      -ESTALE      the arena was removed or replaced
+ *      -ESTALE      the arena was removed or replaced: said to those who had to wait, and to new uses
  *      -EBADMSG     the arena is damaged
  * Waiters are served in the order of their arrival, readers that stand together at once. A thread that is running may
  * overtake those that sleep, each of them for at most 1 ms of its wait. */

@@ -166,7 +166,7 @@ int local_start(tooz_local_lock *lock, ShmActor *actor, bool shared, bool queue)
 
 /* Whoever has to wait is told at last if the arena was taken away meanwhile: then others lock in another one. */
 static int waited(tooz_local_lock *lock) {
-        int r = shm_arena_check(lock->shm);
+        int r = shm_arena_check_often(lock->shm);
 
         if (r < 0) {
                 (void) shm_hold_release(&lock->hold);

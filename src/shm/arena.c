@@ -21,6 +21,7 @@
 #include "shm/futex.h"
 
 #define NAP_NSEC 2000000
+#define CHECK_USEC UINT64_C(100000)
 
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static ShmArena *registry;
@@ -49,12 +50,16 @@ static int byte_lock_wait(int fd, uint64_t until) {
 }
 
 int shm_directory_lock(ShmArena *arena, uint64_t patience_usec) {
+        uint64_t until = usec_add(shm_now(), patience_usec);
+        struct timespec ts = { .tv_sec = (time_t) (until / USEC_PER_SEC), .tv_nsec = (long) (until % USEC_PER_SEC * NSEC_PER_USEC) };
         int r;
 
         if (arena->readonly)
                 return -EROFS;
-        (void) pthread_mutex_lock(&arena->directory);
-        r = byte_lock_wait(arena->fd, usec_add(shm_now(), patience_usec));
+        r = -pthread_mutex_clocklock(&arena->directory, CLOCK_MONOTONIC, &ts);
+        if (r < 0)
+                return r;
+        r = byte_lock_wait(arena->fd, until);
         if (r < 0)
                 (void) pthread_mutex_unlock(&arena->directory);
         return r;
@@ -178,31 +183,28 @@ static int arena_load(ShmArena *arena, bool create) {
 /* --- trust ------------------------------------------------------------------------------------------ */
 
 /* What the world may write, anybody may have forged. */
-static int file_trust(int fd) {
-        struct stat st;
-
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (!S_ISREG(st.st_mode))
+static int file_trust(const struct stat *st) {
+        if (!S_ISREG(st->st_mode) || st->st_nlink != 1)
                 return -EPERM;
-        return st.st_nlink == 1 && !(st.st_mode & (S_IRWXO | S_ISUID | S_ISGID | S_IXUSR | S_IXGRP)) ? 0 : -EPERM;
+        return st->st_mode & (S_IRWXO | S_ISUID | S_ISGID | S_IXUSR | S_IXGRP) ? -EPERM : 0;
 }
 
-/* Who may make files in the folder may put a forged arena there. */
-static int folder_trust(const char *path) {
+/* Who may make files in the folder may put a forged arena there. Where everybody may, as in /dev/shm, the file must be
+ * root's or our own. */
+static int folder_trust(const char *path, const struct stat *file) {
         _cleanup_free_ char *folder = NULL;
         const char *slash = strrchr(path, '/');
         struct stat st;
 
-        if (!slash)
-                return -EINVAL;
         if (strndup_to(&folder, path, slash == path ? 1 : (size_t) (slash - path)) < 0)
                 return -ENOMEM;
         if (stat(folder, &st) < 0)
                 return -errno;
-        if (!S_ISDIR(st.st_mode))
-                return -ENOTDIR;
-        return st.st_mode & S_IWOTH && !(st.st_mode & S_ISVTX) ? -EPERM : 0;
+        if (!(st.st_mode & S_IWOTH))
+                return 0;
+        if (!(st.st_mode & S_ISVTX))
+                return -EPERM;
+        return file->st_uid == 0 || file->st_uid == geteuid() ? 0 : -EPERM;
 }
 
 static int file_open(const char *path, mode_t mode, unsigned flags) {
@@ -210,7 +212,7 @@ static int file_open(const char *path, mode_t mode, unsigned flags) {
         int fd;
 
         fd = open(path, how);
-        if (fd >= 0 || errno != ENOENT || !(flags & SHM_OPEN_CREATE))
+        if (fd >= 0 || errno != ENOENT || !(flags & SHM_OPEN_CREATE) || flags & SHM_OPEN_READONLY)
                 return fd < 0 ? (errno == ELOOP ? -EPERM : -errno) : fd;
         fd = open(path, how | O_CREAT | O_EXCL, 0600);
         if (fd < 0)
@@ -293,11 +295,13 @@ static int open_locked(ShmArena **ret, const char *path, mode_t mode, unsigned f
         fd = file_open(path, mode, flags);
         if (fd < 0)
                 return fd;
-        r = file_trust(fd);
-        if (r < 0)
-                return r;
         if (fstat(fd, &st) < 0)
                 return -errno;
+        r = file_trust(&st);
+        if (r >= 0)
+                r = folder_trust(path, &st);
+        if (r < 0)
+                return r;
         arena = registry_find(st.st_dev, st.st_ino, flags & SHM_OPEN_READONLY);
         if (arena) {
                 arena->n_refs++;
@@ -318,9 +322,6 @@ int shm_arena_open(ShmArena **ret, const char *path, mode_t mode, unsigned flags
 
         if (path[0] != '/' || mode & ~(mode_t) 0660)
                 return -EINVAL;
-        r = folder_trust(path);
-        if (r < 0)
-                return r;
         (void) pthread_mutex_lock(&registry_mutex);
         r = open_locked(ret, path, mode, flags);
         (void) pthread_mutex_unlock(&registry_mutex);
@@ -348,6 +349,27 @@ ShmArena *shm_arena_unref(ShmArena *arena) {
         return NULL;
 }
 
+/* A path that leads nowhere, or elsewhere, is where others will lock from now on. */
+static bool is_replaced(const ShmArena *arena) {
+        struct stat st;
+
+        if (stat(arena->path, &st) < 0)
+                return errno == ENOENT || errno == ENOTDIR;
+        return st.st_dev != arena->dev || st.st_ino != arena->ino;
+}
+
+int shm_arena_check_often(ShmArena *arena) {
+        uint64_t now = shm_now();
+        int r;
+
+        if (now < atomic_load_explicit(&arena->checked_usec, memory_order_relaxed) + CHECK_USEC)
+                return 0;
+        r = shm_arena_check(arena);
+        if (r >= 0)
+                atomic_store_explicit(&arena->checked_usec, now, memory_order_relaxed);
+        return r;
+}
+
 int shm_arena_check(const ShmArena *arena) {
         struct stat st;
 
@@ -357,7 +379,7 @@ int shm_arena_check(const ShmArena *arena) {
                 return -EBADMSG;
         if (fstat(arena->fd, &st) < 0)
                 return -errno;
-        if (st.st_nlink == 0)
+        if (st.st_nlink == 0 || is_replaced(arena))
                 return -ESTALE;
         if (st.st_size != (off_t) SHM_FILE_SIZE || atomic_load(&arena->header->magic) != SHM_MAGIC ||
             !header_is_ours(arena->header))

@@ -30,6 +30,7 @@ typedef struct ShmArena {
         bool readonly;
         bool pinned;                 /* a thread has locked in it */
         pthread_mutex_t directory;   /* record locks do not exclude threads of one process */
+        _Atomic uint64_t checked_usec; /* last found whole, CLOCK_MONOTONIC */
         _Atomic bool broken;         /* SIGBUS: what is mapped now is empty memory */
 } ShmArena;
 
@@ -45,6 +46,8 @@ DEFINE_CLEANUP(ShmArena, shm_arena_unref);
 
 /* 0; -ECHILD in a forked child; -ESTALE when the file was removed or replaced; -EBADMSG when it was damaged. */
 int shm_arena_check(const ShmArena *arena);
+/* The same, but what was found is good for a tenth of a second: for those who come by often. */
+int shm_arena_check_often(ShmArena *arena);
 
 /* The directory: names, free slots, blocks. Excludes processes and threads; -ETIMEDOUT after `patience_usec`, -EROFS.
  * Whoever dies with it leaves it free, and `dirty` set if it was changing something. */

@@ -105,29 +105,47 @@ static void free_add(ShmArena *arena, uint32_t index) {
         atom_store(&arena->header->free_slots, index);
 }
 
-/* A slot whose word says RETIRED is free, unless a live one has it as its partner. */
+static void set_part(ShmArena *arena, uint32_t index, bool part) {
+        ShmSlot *slot = shm_slot(arena, index);
+
+        if (slot && part)
+                (void) atom_or(&slot->word, SHM_W_PART);
+        else if (slot)
+                (void) atom_and(&slot->word, ~SHM_W_PART);
+}
+
+/* What has a name and was closed was not freed yet, or not opened yet: it is opened. Its generation is right. */
+static void slots_restore(ShmArena *arena, uint32_t n) {
+        for (uint32_t i = 1; i < n; i++)
+                set_part(arena, i, false);
+        for (uint32_t i = 1; i < n; i++) {
+                ShmSlot *slot = &arena->slots[i];
+
+                if (atom_load(&slot->name_len) == 0)
+                        continue;
+                (void) atom_and(&slot->word, ~SHM_W_RETIRED);
+                set_part(arena, atom_load(&slot->partner), true);
+        }
+}
+
 static void rebuild(ShmArena *arena) {
         uint32_t n = shm_n_slots(arena), n_names = 0;
 
         for (uint32_t b = 0; b < SHM_BUCKETS; b++)
                 atom_store(&arena->buckets[b], 0);
         atom_store(&arena->header->free_slots, 0);
-        for (uint32_t i = 1; i < n; i++)
-                if (atom_load(&arena->slots[i].word) & SHM_W_RETIRED)
-                        atom_store(&arena->slots[i].hash, 0);
-        for (uint32_t i = 1; i < n; i++) {
-                ShmSlot *slot = &arena->slots[i], *partner = shm_slot(arena, atom_load(&slot->partner));
+        slots_restore(arena, n);
+        for (uint32_t i = n > 0 ? n - 1 : 0; i > 0; i--) {
+                uint64_t w = atom_load(&arena->slots[i].word);
 
-                if (atom_load(&slot->word) & SHM_W_RETIRED)
+                if (w & SHM_W_RETIRED) {
+                        if (!(w & SHM_W_PART))
+                                free_add(arena, i);
                         continue;
-                if (partner)
-                        atom_store(&partner->hash, 1);
+                }
                 chain_add(arena, i);
                 n_names++;
         }
-        for (uint32_t i = n - 1; i > 0 && n > 0; i--)
-                if (atom_load(&arena->slots[i].word) & SHM_W_RETIRED && atom_load(&arena->slots[i].hash) == 0)
-                        free_add(arena, i);
         atom_store(&arena->header->n_names, n_names);
         atom_store(&arena->header->dirty, 0);
 }
@@ -168,14 +186,14 @@ static bool slot_close(ShmArena *arena, uint32_t index) {
 static void slot_free(ShmArena *arena, uint32_t index) {
         ShmSlot *slot = shm_slot(arena, index);
         uint32_t partner = atom_load(&slot->partner);
-        uint64_t next = (atom_load(&slot->word) & SHM_W_GENERATION) + (UINT64_C(1) << 32);
 
-        atom_store(&slot->word, next | SHM_W_RETIRED);
-        atom_store(&slot->partner, 0);
         atom_store(&slot->name_len, 0);
+        atom_store(&slot->partner, 0);
         free_add(arena, index);
-        if (shm_slot(arena, partner))
+        if (shm_slot(arena, partner)) {
+                set_part(arena, partner, false);
                 free_add(arena, partner);
+        }
 }
 
 static void sweep_one(ShmArena *arena, uint32_t index) {
@@ -188,9 +206,9 @@ static void sweep_one(ShmArena *arena, uint32_t index) {
                 atom_store(&slot->swept, token);
                 return;
         }
+        raise_high(arena, token + 2);
         if (!slot_close(arena, index))
                 return;
-        raise_high(arena, token + 2);
         chain_remove(arena, index);
         slot_free(arena, index);
         atom_store(&arena->header->n_names, atom_load(&arena->header->n_names) - 1);
@@ -270,29 +288,44 @@ static void slot_clear(ShmSlot *slot) {
         atom_store(&slot->hot_usec, 0);
 }
 
-static int slot_make(ShmArena *arena, const char *name, size_t len, uint32_t *ret) {
+/* The next generation, and not open yet: who still uses the former name finds out. */
+static void slot_renew(ShmArena *arena, ShmSlot *slot) {
+        uint64_t token = MAX(first_token(arena), (atom_load(&slot->token) + 3) & ~UINT64_C(1));
+
+        atom_store(&slot->word, (atom_load(&slot->word) & SHM_W_GENERATION) + (UINT64_C(1) << 32) + SHM_W_RETIRED);
+        slot_clear(slot);
+        atom_store(&slot->token, token);
+        atom_store(&slot->token_first, token);
+}
+
+/* `name_len` says that it is whole. */
+static void slot_name(ShmArena *arena, ShmSlot *slot, uint32_t partner, const char *name, size_t len) {
         size_t head = MIN(len, SHM_NAME_INLINE);
+
+        memcpy(slot->name, name, head);
+        atom_store(&slot->partner, partner);
+        set_part(arena, partner, true);
+        if (partner)
+                memcpy(partner_name(arena, slot), name + head, len - head);
+        atom_store(&slot->hash, hash_name(name, len));
+        atom_store(&slot->name_len, (uint16_t) len);
+}
+
+static int slot_make(ShmArena *arena, const char *name, size_t len, uint32_t *ret) {
         uint32_t index, partner = 0;
         ShmSlot *slot;
         int r;
 
         r = slot_take(arena, &index);
-        if (r >= 0 && len > head)
+        if (r >= 0 && len > SHM_NAME_INLINE)
                 r = slot_take(arena, &partner);
         if (r < 0)
                 return r;
         slot = shm_slot(arena, index);
-        slot_clear(slot);
-        memcpy(slot->name, name, head);
-        atom_store(&slot->partner, partner);
-        if (partner)
-                memcpy(partner_name(arena, slot), name + head, len - head);
-        atom_store(&slot->name_len, (uint16_t) len);
-        atom_store(&slot->hash, hash_name(name, len));
-        atom_store(&slot->token, first_token(arena));
-        atom_store(&slot->token_first, atom_load(&slot->token));
+        slot_renew(arena, slot);
+        slot_name(arena, slot, partner, name, len);
         chain_add(arena, index);
-        atom_store(&slot->word, atom_load(&slot->word) & SHM_W_GENERATION);
+        (void) atom_and(&slot->word, SHM_W_GENERATION);
         *ret = index;
         return 0;
 }

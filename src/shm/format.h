@@ -56,7 +56,7 @@ typedef enum ShmPhase {
 
 /* --- word: ShmSlot.word -----------------------------------------------------------------------------
  *
- *      | generation 32 | 1 | RETIRED DRAIN READ DIED HAND WOKEN WAIT | 4 | owner 20 |
+ *      | generation 32 | PART RETIRED DRAIN READ DIED HAND WOKEN WAIT | 4 | owner 20 |
  *
  * Free and unwanted is the generation alone: then one CAS takes it, and one gives it back. */
 
@@ -67,7 +67,8 @@ typedef enum ShmPhase {
 #define SHM_W_DIED UINT64_C(0x08000000)    /* a holder died, and nobody marked it consistent */
 #define SHM_W_READ UINT64_C(0x10000000)    /* there may be readers: they stand in the journals alone */
 #define SHM_W_DRAIN UINT64_C(0x20000000)   /* the owner does not hold it yet, it waits for readers to leave */
-#define SHM_W_RETIRED UINT64_C(0x40000000) /* no lock: free, or a part of a long name */
+#define SHM_W_RETIRED UINT64_C(0x40000000) /* no lock: free, or PART */
+#define SHM_W_PART UINT64_C(0x80000000)    /* of RETIRED: the rest of a long name; directory lock */
 #define SHM_W_GENERATION UINT64_C(0xffffffff00000000)
 
 typedef struct ShmSlot {

@@ -106,7 +106,7 @@ static bool stands_behind(const ShmHold *h, uint32_t prev) {
         _Atomic uint64_t *journal = shm_ref_journal(h->arena, prev);
         const ShmEntry *e = shm_ref_entry(h->arena, prev);
 
-        return e && atom_load(&e->next) == h->seat->ref && SHM_J_PLACE(atom_load(journal)) == h->place;
+        return e && atom_load(&e->next) == h->seat->ref && shm_queue_has(atom_load(journal), h->place);
 }
 
 /* A head that was woken in vain wants no bell any more: it looks by itself, until its time has come. Meanwhile the word
@@ -288,8 +288,7 @@ static int upgraded(ShmHold *h, int r) {
         } else if (r == -EINPROGRESS) {
                 h->state = SHM_HOLD_UPGRADING;
                 h->until_usec = MIN(h->until_usec, net());
-        }
-        else {
+        } else {
                 uint64_t j = h->place | SHM_J(SHM_UP);
 
                 (void) atom_cas(h->seat->journal, &j, h->place | SHM_J(SHM_SH));

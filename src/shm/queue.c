@@ -167,7 +167,7 @@ void shm_queue_unlink(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t r
 
 /* --- rebuilding ------------------------------------------------------------------------------------- */
 
-static bool entry_waits(uint64_t journal, uint64_t place) {
+bool shm_queue_has(uint64_t journal, uint64_t place) {
         return SHM_J_PLACE(journal) == place && (SHM_J_PHASE(journal) == SHM_WX || SHM_J_PHASE(journal) == SHM_WS);
 }
 
@@ -186,7 +186,7 @@ static uint32_t collect(ShmArena *arena, uint64_t place, uint32_t *ret_n) {
         *ret_n = 0;
         for (uint32_t b = n_blocks; b > 0; b--)
                 for (uint32_t e = SHM_ENTRIES; e > 0; e--) {
-                        if (!entry_waits(atom_load(&arena->blocks[b - 1].journal[e - 1]), place))
+                        if (!shm_queue_has(atom_load(&arena->blocks[b - 1].journal[e - 1]), place))
                                 continue;
                         atom_store(&arena->blocks[b - 1].entries[e - 1].next, first);
                         first = shm_ref(b - 1, e - 1);
@@ -251,15 +251,22 @@ static uint32_t sort(ShmArena *arena, uint32_t list, uint32_t n) {
         return list;
 }
 
+/* Each may have slept on the word of one who is not before it any more. */
+static void ring_all(ShmArena *arena, uint32_t list, uint32_t n) {
+        for (; list && n > 0; list = list_next(arena, list), n--)
+                shm_ring(arena, list);
+}
+
 void shm_queue_rebuild(ShmArena *arena, ShmSlot *slot, uint64_t place) {
-        uint32_t n, prev = 0, list;
+        uint32_t n, left, prev = 0, list;
         uint64_t ticket = 0;
 
         list = collect(arena, place, &n);
         atom_store(&slot->n_waiting, n);
         list = sort(arena, list, n);
         atom_store(&slot->head, list);
-        for (uint32_t ref = list; ref && n > 0; ref = list_next(arena, ref), n--) {
+        left = n;
+        for (uint32_t ref = list; ref && left > 0; ref = list_next(arena, ref), left--) {
                 atom_store(&shm_entry(arena, ref)->prev, prev);
                 ticket = list_ticket(arena, ref);
                 prev = ref;
@@ -270,8 +277,7 @@ void shm_queue_rebuild(ShmArena *arena, ShmSlot *slot, uint64_t place) {
 
         (void) atom_and(&slot->word, ~(SHM_W_WOKEN | SHM_W_HAND | (list ? 0 : SHM_W_WAIT)));
         (void) shm_queue_set_hand(arena, slot, 0);
-        if (list)
-                shm_ring(arena, list);
+        ring_all(arena, list, n);
 }
 
 /* --- passing on ------------------------------------------------------------------------------------- */

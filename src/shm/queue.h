@@ -21,6 +21,9 @@
 int shm_guard_lock(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t self, uint64_t until_usec);
 void shm_guard_unlock(ShmSlot *slot);
 
+/* Does this entry of a journal say that it waits there? */
+bool shm_queue_has(uint64_t journal, uint64_t place);
+
 /* --- under the guard -------------------------------------------------------------------------------- */
 
 /* Puts an entry behind the others; its journal then says so. */

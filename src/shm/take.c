@@ -58,11 +58,13 @@ static bool watch_or_recover(ShmHold *h, uint32_t ref) {
         return false;
 }
 
-/* Those who wait keep others out, unless it is a dead one who does. */
+/* Those who wait keep others out, unless it is a dead one who does, or nobody: that only a damaged arena has. */
 static bool head_recovered(ShmHold *h) {
         uint32_t head = atom_load(&h->slot->head);
 
-        if (!head || !shm_ref_is_dead(h->arena, head))
+        if (!head)
+                return atom_and(&h->slot->word, ~(SHM_W_HAND | SHM_W_WAIT)) & (SHM_W_HAND | SHM_W_WAIT);
+        if (!shm_ref_is_dead(h->arena, head))
                 return false;
         shm_recover(h->arena, h->slot, h->place, head);
         return atom_load(&h->slot->head) != head;
@@ -70,14 +72,23 @@ static bool head_recovered(ShmHold *h) {
 
 /* --- what a taker leaves in the word ---------------------------------------------------------------- */
 
+/* Does the next in the queue look by itself, when its clock rings that it set when it came? */
+static bool next_is_quiet(const ShmHold *h, const ShmEntry *next) {
+        uint64_t now = shm_now();
+
+        return now < atom_load(&h->slot->hot_usec) && now < atom_load(&next->since_usec) + SHM_OVERTAKE_USEC;
+}
+
 /* Of those who wait. The head takes itself out, and HAND with it. */
 static uint64_t flags_after(const ShmHold *h, uint64_t w, bool head) {
         uint64_t flags = w & (SHM_W_GENERATION | SHM_W_DIED | SHM_W_READ | SHM_W_WAIT | SHM_W_HAND | SHM_W_WOKEN);
+        const ShmEntry *next;
 
         if (!head)
                 return flags;
         flags &= ~(SHM_W_WAIT | SHM_W_HAND | SHM_W_WOKEN);
-        return atom_load(&h->seat->entry->next) ? flags | SHM_W_WAIT : flags;
+        next = shm_ref_entry(h->arena, atom_load(&h->seat->entry->next));
+        return next && !next_is_quiet(h, next) ? flags | SHM_W_WAIT : flags;
 }
 
 /* --- exclusive -------------------------------------------------------------------------------------- */

@@ -6,7 +6,8 @@
 
 Where a goal is an absolute figure, the peer is that figure. Arguments: only benches with one of these words.
 Everything runs on one CPU, agent, bus and client: wake-ups across CPUs would measure the machine. With a
-ZooKeeper, whose server has threads of its own, all CPUs are used. TOOZ_BENCH_CPUS=1 or =all decides otherwise.
+ZooKeeper, whose server has threads of its own, and where processes contend for a lock in shared memory, all CPUs
+are used. TOOZ_BENCH_CPUS=1 or =all decides otherwise.
 TOOZ_BENCH_SCALE=0.1 does a tenth of the rounds."""
 import json
 import os
@@ -23,45 +24,16 @@ from kit.proc import Process, reap_all          # noqa: E402
 from kit.rig import Rig                         # noqa: E402
 from kit.tap import Skip                        # noqa: E402
 
-SCALE = float(os.environ.get("TOOZ_BENCH_SCALE", "1"))
+import local                                    # noqa: E402, F401: registers its own
+from frame import bench, benches, pin, report, rounds, start_agent      # noqa: E402
+
 CLIENT = built("tests", "bench", "bench-client")
 ZOO = built("tests", "bench", "bench-zoo")
-SESSION_SEC = 30
-_benches = []
-
-
-def bench(function):
-    _benches.append(function)
-    return function
-
-
-def rounds(n):
-    return str(max(20, int(n * SCALE)))
-
-
-def report(name, ours, peer, peer_name, unit, goal, **more):
-    line = {"bench": name, "ours": round(ours, 3), "peer": round(peer, 3), "peer_name": peer_name,
-            "ratio": round(ours / peer, 3) if peer else None, "unit": unit, "goal": goal}
-    print(json.dumps({**line, **more}), flush=True)
-
-
-ALL_CPUS = os.sched_getaffinity(0)
-
-
-def pin(one):
-    """This process and all that it starts from now on."""
-    one = {"1": True, "all": False}.get(os.environ.get("TOOZ_BENCH_CPUS"), one)
-    os.sched_setaffinity(0, {min(ALL_CPUS)} if one else ALL_CPUS)
 
 
 def client(*arguments):
     done = subprocess.run([CLIENT, *arguments], stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(done.stdout)
-
-
-def start_agent(rig, name="a", zk=None, **options):
-    """Without the log of every step: that is not what is measured."""
-    return rig.agent(name, zk, session_sec=SESSION_SEC, log_level="notice", **options)
 
 
 # --- one host ---------------------------------------------------------------------------------------------
@@ -198,9 +170,9 @@ def zookeeper_operations(rig):
 
 
 def main():
-    words = sys.argv[1:]
+    words = [word.replace("-", "_") for word in sys.argv[1:]]
     failed = 0
-    for function in _benches:
+    for function in benches:
         if words and not any(word in function.__name__ for word in words):
             continue
         rig = Rig()
