@@ -42,11 +42,11 @@ typedef struct tooz_local_lock tooz_local_lock;   /* one use of one lock */
 #define TOOZ_LOCAL_ARENA_READONLY UINT64_C(2) /* to look only: what would acquire or break returns -EROFS */
 #define TOOZ_LOCAL_ARENA_USER UINT64_C(4)     /* $XDG_RUNTIME_DIR/tooz instead of /dev/shm/tooz */
 
-/* Opens an arena, in a folder that exists. `name`: NULL for the default one ("node", which is the domain `node` of the agent), another name of
- * at most 64 bytes of [A-Za-z0-9._-], or an absolute path. `mode`: permissions when it is made, such as 0600 or 0660;
- * never for others (-EINVAL).
- * Opening the same arena again in one process gives the same mapping. It stays mapped until the process ends once a
- * thread has locked in it: the kernel needs it there.
+/* Opens an arena, in a folder that exists. `name`: NULL for the default one ("node", which is the domain `node` of
+ * the agent), another name of at most 64 bytes of [A-Za-z0-9._-] that does not begin with a dot, or an absolute
+ * path. `mode`: permissions when it is made, such as 0600 or 0660; never for others (-EINVAL). Opening the same
+ * arena again in one process gives the same mapping. It stays mapped until the process ends once a thread has locked
+ * in it: the kernel needs it there.
  *      -EINVAL      a bad name, mode or flags
  *      -ENOENT      it, or its folder, does not exist, or $XDG_RUNTIME_DIR is not set
  *      -EACCES      not a member of its group
@@ -72,7 +72,8 @@ int tooz_local_arena_get_path(tooz_local_arena *arena, const char **ret);
                                                 owner's `since` is when somebody first had to wait or looked */
 #define TOOZ_LOCAL_FCNTL UINT64_C(8)         /* the kind for files: implied by open_path, -EINVAL for open */
 
-/* Opens the lock `name` of an arena: UTF-8, 1 to 255 bytes, no control bytes, and not "." or "..". It is made when it does not exist.
+/* Opens the lock `name` of an arena: UTF-8, 1 to 255 bytes, no control bytes, and not "." or "..". It is made when
+ * it does not exist.
  *      -EINVAL      bad name or flags
  *      -ENOENT      TOOZ_LOCAL_EXISTING, and it does not exist
  *      -ENOSPC      the arena is full, or the file system is
@@ -80,15 +81,15 @@ int tooz_local_arena_get_path(tooz_local_arena *arena, const char **ret);
 int tooz_local_lock_open(tooz_local_lock **ret, tooz_local_arena *arena, const char *name, uint64_t flags);
 
 /* Opens a lock of the second kind: an open-file-description lock (fcntl_locking(2)) over the whole file `path`, made
- * with mode 0666 less umask unless TOOZ_LOCAL_EXISTING is given. It excludes all who lock that file by fcntl(), among them Tooz's `file://`
- * driver; on NFS too. It belongs to the object, not to a thread, and a forked child that does not exec() keeps it held.
- * No queue, no owner, no statistics, token 0; its name is the path. Its waits are not fair: who tries first after a
- * release has it. The functions say -EOPNOTSUPP to what this kind can't do. */
+ * with mode 0666 less umask unless TOOZ_LOCAL_EXISTING is given. It excludes all who lock that file by fcntl(),
+ * among them Tooz's `file://` driver; on NFS too. It belongs to the object, not to a thread, and a forked child that
+ * does not exec() keeps it held. No queue, no owner, no statistics, token 0; its name is the path. Its waits are not
+ * fair: who tries first after a release has it. The functions say -EOPNOTSUPP to what this kind can't do. */
 int tooz_local_lock_open_path(tooz_local_lock **ret, const char *path, uint64_t flags);
 
 tooz_local_lock *tooz_local_lock_ref(tooz_local_lock *lock);
-/* Returns NULL. The last one releases the lock, or ends its wait. By another thread than the one that acquired or started
- * to wait, it can't: then the lock stays held, or its place in the queue taken, until that thread ends. */
+/* Returns NULL. The last one releases the lock, or ends its wait. By another thread than the one that acquired or
+ * started to wait, it can't: then the lock stays held, or its place in the queue taken, until that thread ends. */
 tooz_local_lock *tooz_local_lock_unref(tooz_local_lock *lock);
 TOOZ_DEFINE_CLEANUP(tooz_local_lock, tooz_local_lock_unref);
 
@@ -174,10 +175,11 @@ typedef struct tooz_local_stat {
 
 int tooz_local_lock_get_stat(tooz_local_lock *lock, tooz_local_stat *ret);
 
-/* Walks over the locks of an arena, in no particular order: `*cookie` starts at 0. 1: an entry, with its name and, if
- * it is held, its owner (else its pid is 0; NULL: not wanted); 0: the end. A name that does not fit is -ENOBUFS, and the
- * next call goes on behind it (256 bytes always do). */
-int tooz_local_arena_next(tooz_local_arena *arena, uint64_t *cookie, char *ret_name, size_t name_size, tooz_local_owner *ret_owner);
+/* Walks over the locks of an arena, in no particular order: `*cookie` starts at 0. 1: an entry, with its name and,
+ * if it is held, its owner (else its pid is 0; NULL: not wanted); 0: the end. A name that does not fit is -ENOBUFS,
+ * and the next call goes on behind it (256 bytes always do). */
+int tooz_local_arena_next(tooz_local_arena *arena, uint64_t *cookie, char *ret_name, size_t name_size,
+                          tooz_local_owner *ret_owner);
 
 /* --- from an event loop ---------------------------------------------------------------------------------------- */
 

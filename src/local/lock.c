@@ -201,7 +201,8 @@ static _slow_ int acquire_unread(tooz_local_lock *lock, tooz_lock_mode mode, uin
 static bool acquire_past(tooz_local_lock *lock, tooz_lock_mode mode) {
         ShmActor *actor = local_actor;
 
-        return mode == TOOZ_LOCK_EXCLUSIVE && actor && actor->arena == lock->hold.fast && shm_hold_start_past(&lock->hold, actor);
+        return mode == TOOZ_LOCK_EXCLUSIVE && actor && actor->arena == lock->hold.fast &&
+               shm_hold_start_past(&lock->hold, actor);
 }
 
 static _slow_ int acquire_timeout(tooz_local_lock *lock, tooz_lock_mode mode, uint64_t timeout_usec, ShmFast fast) {
@@ -210,7 +211,8 @@ static _slow_ int acquire_timeout(tooz_local_lock *lock, tooz_lock_mode mode, ui
         if (fast == SHM_FAST_NO && acquire_past(lock, mode))
                 return 0;
         deadline_usec = deadline_of(timeout_usec);
-        return fast == SHM_FAST_UNREAD ? acquire_unread(lock, mode, deadline_usec) : acquire_slow(lock, mode, deadline_usec);
+        return fast == SHM_FAST_UNREAD ? acquire_unread(lock, mode, deadline_usec) :
+                                         acquire_slow(lock, mode, deadline_usec);
 }
 
 static inline __attribute__((__always_inline__)) ShmFast acquire_fast(tooz_local_lock *lock, tooz_lock_mode mode) {
@@ -286,6 +288,8 @@ _public_ int tooz_local_lock_convert(tooz_local_lock *lock, tooz_lock_mode mode,
                 return r;
         if (lock->hold.state != SHM_HOLD_HELD)
                 return -EPERM;
+        if (lock->hold.shared == (mode == TOOZ_LOCK_SHARED))
+                return shm_hold_is_held(&lock->hold) ? 0 : -ENOLCK;
         r = shm_hold_convert(&lock->hold, mode == TOOZ_LOCK_SHARED, deadline_usec != 0);
         if (r == -EINPROGRESS)
                 r = local_wait(&lock->hold, deadline_usec, is_interruptible(lock));

@@ -85,7 +85,8 @@ _public_ int tooz_local_lock_get_stat(tooz_local_lock *lock, tooz_local_stat *re
         return 0;
 }
 
-_public_ int tooz_local_arena_next(tooz_local_arena *arena, uint64_t *cookie, char *ret_name, size_t name_size, tooz_local_owner *ret_owner) {
+_public_ int tooz_local_arena_next(tooz_local_arena *arena, uint64_t *cookie, char *ret_name, size_t name_size,
+                                   tooz_local_owner *ret_owner) {
         char name[SHM_NAME_MAX + 1];
         uint32_t n, i;
         ShmParty p;

@@ -45,7 +45,8 @@ int shm_actor_new_delegated(ShmActor **ret, ShmArena *arena);
 /* Frees the memory of an actor whose thread ends. Its blocks are found dead by others. */
 ShmActor *shm_actor_free(ShmActor *actor);
 
-/* A free seat, which is taken by what is written to its journal; or NULL with -EMFILE, -EUSERS and so on in *ret_error. */
+/* A free seat, which is taken by what is written to its journal; or NULL with -EMFILE, -EUSERS and so on in
+ * *ret_error. */
 ShmSeat *shm_seat_take(ShmActor *actor, int *ret_error);
 
 static inline bool shm_seat_is_used(const ShmSeat *seat) {

@@ -51,7 +51,8 @@ static int byte_lock_wait(int fd, uint64_t until) {
 
 int shm_directory_lock(ShmArena *arena, uint64_t patience_usec) {
         uint64_t until = usec_add(shm_now(), patience_usec);
-        struct timespec ts = { .tv_sec = (time_t) (until / USEC_PER_SEC), .tv_nsec = (long) (until % USEC_PER_SEC * NSEC_PER_USEC) };
+        struct timespec ts = { .tv_sec = (time_t) (until / USEC_PER_SEC),
+                               .tv_nsec = (long) (until % USEC_PER_SEC * NSEC_PER_USEC) };
         int r;
 
         if (arena->readonly)
@@ -189,9 +190,9 @@ static int file_trust(const struct stat *st) {
         return st->st_mode & (S_IRWXO | S_ISUID | S_ISGID | S_IXUSR | S_IXGRP) ? -EPERM : 0;
 }
 
-/* Who may make files in the folder may put a forged arena there. Where everybody may, as in /dev/shm, the file must be
- * root's or our own. */
-static int folder_trust(const char *path, const struct stat *file) {
+/* Who may make files in the folder may put a forged arena there. 1: everybody may, as in /dev/shm, though not replace
+ * those of others. */
+static int folder_trust(const char *path) {
         _cleanup_free_ char *folder = NULL;
         const char *slash = strrchr(path, '/');
         struct stat st;
@@ -202,9 +203,7 @@ static int folder_trust(const char *path, const struct stat *file) {
                 return -errno;
         if (!(st.st_mode & S_IWOTH))
                 return 0;
-        if (!(st.st_mode & S_ISVTX))
-                return -EPERM;
-        return file->st_uid == 0 || file->st_uid == geteuid() ? 0 : -EPERM;
+        return st.st_mode & S_ISVTX ? 1 : -EPERM;
 }
 
 static int file_open(const char *path, mode_t mode, unsigned flags) {
@@ -290,18 +289,21 @@ static int open_locked(ShmArena **ret, const char *path, mode_t mode, unsigned f
         _cleanup_close_ int fd = -1;
         ShmArena *arena;
         struct stat st;
-        int r;
+        int everybody, r;
 
+        everybody = folder_trust(path);
+        if (everybody < 0)
+                return everybody;
         fd = file_open(path, mode, flags);
         if (fd < 0)
                 return fd;
         if (fstat(fd, &st) < 0)
                 return -errno;
         r = file_trust(&st);
-        if (r >= 0)
-                r = folder_trust(path, &st);
         if (r < 0)
                 return r;
+        if (everybody && st.st_uid != 0 && st.st_uid != geteuid())
+                return -EPERM;
         arena = registry_find(st.st_dev, st.st_ino, flags & SHM_OPEN_READONLY);
         if (arena) {
                 arena->n_refs++;

@@ -74,7 +74,7 @@ typedef enum ShmPhase {
 typedef struct ShmSlot {
         /* The line of the fast path */
         _Atomic uint64_t word;
-        _Atomic uint64_t readers;    /* bit b: a thread of a block with index b modulo 64 has been reader. Only grows. */
+        _Atomic uint64_t readers;    /* bit b: a thread of a block b modulo 64 has been reader. Only grows. */
         _Atomic uint64_t token;      /* last exclusive one, even steps; holder writes; readers have it + 1 */
         _Atomic uint64_t token_first; /* where it began: half the difference is the number of exclusive grants */
         _Atomic uint64_t since_usec; /* CLOCK_MONOTONIC, at `since_token`: holder, or the first who had to wait */

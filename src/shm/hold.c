@@ -11,8 +11,8 @@
 #include "shm/recover.h"
 #include "shm/take.h"
 
-/* Before it queues where nobody does yet, a thread waits a little and looks once more: most holds are shorter than going
- * to sleep. Meanwhile it leaves the line alone, which would be taken away from the one who works with it. */
+/* Before it queues where nobody does yet, a thread waits a little and looks once more: most holds are shorter than
+ * going to sleep. Meanwhile it leaves the line alone, which would be taken away from the one who works with it. */
 #ifndef PAUSES
 #define PAUSES 100u
 #endif
@@ -235,7 +235,9 @@ static int start_seated(ShmHold *h, bool queue) {
 bool shm_hold_start_past(ShmHold *h, ShmActor *actor) {
         uint64_t w = atom_load(&h->slot->word);
 
-        if (h->state != SHM_HOLD_IDLE || h->seat != actor->spare || h->serial != actor->serial || atom_load(h->journal) != 0)
+        if (h->state != SHM_HOLD_IDLE || h->seat != actor->spare || h->serial != actor->serial)
+                return false;
+        if (atom_load(h->journal) != 0)
                 return false;
         if ((w & ~(SHM_W_WAIT | SHM_W_WOKEN)) != h->idle)
                 return false;
@@ -353,11 +355,13 @@ void shm_hold_cancel(ShmHold *h) {
 
 /* --- releasing -------------------------------------------------------------------------------------- */
 
-/* Leaves the word, with `add` in it, and rings for the head if nobody has. False: we do not stand in it. */
-static bool word_leave(ShmHold *h, uint64_t add) {
+/* Leaves the word, with `add` in it, and rings for the head if nobody has: `*ret_rang`. False: we do not stand in
+ * it. */
+static bool word_leave(ShmHold *h, uint64_t add, bool *ret_rang) {
         uint64_t w = atom_load(&h->slot->word), new;
         bool wake;
 
+        *ret_rang = false;
         do {
                 if ((w & (SHM_W_OWNER | SHM_W_GENERATION)) != (h->idle | h->seat->ref))
                         return false;
@@ -365,22 +369,29 @@ static bool word_leave(ShmHold *h, uint64_t add) {
                 new = (w & ~SHM_W_OWNER) | add | (wake ? SHM_W_WOKEN : 0);
         } while (!atom_cas(&h->slot->word, &w, new));
         h->gave = w & SHM_W_HAND;
+        *ret_rang = wake;
         if (!wake)
                 return true;
         if (!bug("shm-no-wake"))
                 shm_ring(h->arena, atom_load(&h->slot->head));
-        flush_watchers(h);
         return true;
 }
 
-int shm_hold_release_slow(ShmHold *h) {
+static int leave_for_good(ShmHold *h, uint64_t add) {
+        bool rang;
         int r;
 
-        if (bug("shm-wake-before-release"))
-                shm_ring(h->arena, atom_load(&h->slot->head));
-        r = word_leave(h, 0) ? 0 : -ENOLCK;
+        r = word_leave(h, add, &rang) ? 0 : -ENOLCK;
+        if (rang)
+                flush_watchers(h);
         hold_end(h);
         return r;
+}
+
+int shm_hold_release_slow(ShmHold *h) {
+        if (bug("shm-wake-before-release"))
+                shm_ring(h->arena, atom_load(&h->slot->head));
+        return leave_for_good(h, 0);
 }
 
 /* The journal has been cleared, and was `journal`. Besides the drainer, the head is told: one that upgraded may have
@@ -398,8 +409,6 @@ int shm_hold_release_reader(ShmHold *h, uint64_t journal) {
 }
 
 int shm_hold_release_died(ShmHold *h) {
-        int r;
-
         if (!shm_hold_is_held(h))
                 return shm_hold_release(h);
         atom_store(&h->slot->n_died, atom_load(&h->slot->n_died) + 1);
@@ -407,18 +416,19 @@ int shm_hold_release_died(ShmHold *h) {
                 (void) atom_or(&h->slot->word, SHM_W_DIED);
                 return shm_hold_release(h);
         }
-        r = word_leave(h, SHM_W_DIED) ? 0 : -ENOLCK;
-        hold_end(h);
-        return r;
+        return leave_for_good(h, SHM_W_DIED);
 }
 
 /* --- converting ------------------------------------------------------------------------------------- */
 
-/* It is a reader by its journal before it leaves the word. */
+/* It is a reader by its journal before it leaves the word. Its entry goes on in this slot, so those who watch it go on
+ * watching. */
 static int downgrade(ShmHold *h) {
+        bool rang;
+
         (void) atom_or(&h->slot->readers, h->seat->reader_bit);
         journal_set(h, SHM_SH);
-        if (!word_leave(h, SHM_W_READ)) {
+        if (!word_leave(h, SHM_W_READ, &rang)) {
                 journal_set(h, SHM_BROKEN_X);
                 return -ENOLCK;
         }
@@ -430,9 +440,7 @@ static int downgrade(ShmHold *h) {
 int shm_hold_convert(ShmHold *h, bool shared, bool queue) {
         int r;
 
-        tooz_assert(h->state == SHM_HOLD_HELD);
-        if (h->shared == shared)
-                return shm_hold_is_held(h) ? 0 : -ENOLCK;
+        tooz_assert(h->state == SHM_HOLD_HELD && h->shared != shared);
         if (shared)
                 return downgrade(h);
         (void) shm_guard_lock(h->arena, h->slot, h->place, h->seat->ref, UINT64_MAX);
@@ -500,14 +508,28 @@ static void tell_broken(ShmHold *h, uint32_t ref) {
         shm_ring(h->arena, ref);
 }
 
+/* Nobody watches a breaker. So it rings before it breaks: who is rung for waits for the guard, and has it when we are
+ * done, or dead. */
+static void ring_early(ShmHold *h) {
+        uint64_t w = atom_load(&h->slot->word);
+
+        if (w & SHM_W_DRAIN)
+                shm_ring(h->arena, (uint32_t) (w & SHM_W_OWNER));
+        shm_ring(h->arena, atom_load(&h->slot->head));
+}
+
 static int break_writer(ShmHold *h, uint64_t token) {
         uint64_t w = atom_load(&h->slot->word), j = h->place | SHM_J(SHM_X);
         uint32_t owner = (uint32_t) (w & SHM_W_OWNER);
         _Atomic uint64_t *journal = shm_ref_journal(h->arena, owner);
 
-        if (!journal || w & SHM_W_DRAIN || token_of(h, owner, false) != token ||
-            !atom_cas(&h->slot->word, &w, w & ~SHM_W_OWNER))
+        if (!journal || w & SHM_W_DRAIN || token_of(h, owner, false) != token)
                 return -ESTALE;
+        ring_early(h);
+        do {
+                if ((w & SHM_W_OWNER) != owner)
+                        return -ESTALE;
+        } while (!atom_cas(&h->slot->word, &w, w & ~SHM_W_OWNER));
         (void) atom_cas(journal, &j, h->place | SHM_J(SHM_BROKEN_X));
         tell_broken(h, owner);
         return 0;
@@ -523,13 +545,12 @@ static int break_readers(ShmHold *h, uint64_t token) {
 
                 if (!journal || atom_load(journal) != j || token_of(h, ref, true) != token)
                         continue;
+                ring_early(h);
                 if (!atom_cas(journal, &j, h->place | SHM_J(SHM_BROKEN_S)))
                         continue;
                 tell_broken(h, ref);
                 r = 0;
         }
-        if (atom_load(&h->slot->word) & SHM_W_DRAIN)
-                shm_ring(h->arena, (uint32_t) (atom_load(&h->slot->word) & SHM_W_OWNER));
         return r;
 }
 

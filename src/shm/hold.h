@@ -30,9 +30,9 @@
 #include "shm/atom.h"
 #include "shm/futex.h"
 
-/* Promise 5: a waiter is overtaken for at most 1 ms of its wait. It is so for half of that. When several have waited for
- * so long at once, each of them gets its share of the other half before the next one is handed the lock: then they
- * stand apart, and the lock is not handed on at each release, for ever, at the price of a context switch. */
+/* Promise 5: a waiter is overtaken for at most 1 ms of its wait. It is so for half of that. When several have waited
+ * for so long at once, each of them gets its share of the other half before the next one is handed the lock: then
+ * they stand apart, and the lock is not handed on at each release, for ever, at the price of a context switch. */
 #define SHM_OVERTAKE_USEC UINT64_C(500)
 /* A head that was woken and found that somebody was faster is not woken again before its time: it looks by itself, so
  * often. The lock is in great demand then, and a wake-up for each release would cost more than it brings. For so long
@@ -56,7 +56,8 @@ typedef enum ShmHoldState {
         SHM_HOLD_UPGRADING,
 } ShmHoldState;
 
-/* Eight bytes, since it is stored on the fast path in one piece, and a load wider than the store before it would wait. */
+/* Eight bytes, since it is stored on the fast path in one piece, and a load wider than the store before it would
+ * wait. */
 typedef struct ShmNow {
         uint8_t state; /* ShmHoldState */
         bool shared;
@@ -103,7 +104,7 @@ int shm_hold_start(ShmHold *h, ShmActor *actor, bool shared, bool queue);
 int shm_hold_resume(ShmHold *h);
 /* Gives the wait up. An upgrade stays held. */
 void shm_hold_cancel(ShmHold *h);
-/* 0; upgrading: also -EINPROGRESS, -EAGAIN (not `queue`), -EDEADLK; -ENOLCK. */
+/* To the other mode: 0; upgrading: also -EINPROGRESS, -EAGAIN (not `queue`), -EDEADLK; -ENOLCK. */
 int shm_hold_convert(ShmHold *h, bool shared, bool queue);
 bool shm_hold_is_held(const ShmHold *h);
 /* Of what is held: 0, or -ENOLCK: it was broken. */

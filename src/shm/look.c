@@ -55,7 +55,8 @@ static unsigned look_readers(const ShmArena *arena, const ShmSlot *slot, uint64_
                                 continue;
                         party_fill(arena, shm_ref(b, e), p);
                         p->shared = true;
-                        p->token = p->delegated ? atom_load(&arena->blocks[b].entries[e].token) : atom_load(&slot->token) + 1;
+                        p->token = p->delegated ? atom_load(&arena->blocks[b].entries[e].token) :
+                                                  atom_load(&slot->token) + 1;
                         n++;
                 }
         return n;

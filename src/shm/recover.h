@@ -15,7 +15,9 @@ static inline uint32_t shm_ref(uint32_t block, uint32_t entry) {
 
 /* Where an entry is. A number out of range, as only a damaged arena has it, gives NULL. */
 static inline ShmBlock *shm_ref_block(const ShmArena *arena, uint32_t ref) {
-        return ref > 0 && (ref - 1) / SHM_ENTRIES < shm_n_blocks(arena) ? &arena->blocks[(ref - 1) / SHM_ENTRIES] : NULL;
+        uint32_t index = (ref - 1) / SHM_ENTRIES;
+
+        return ref > 0 && index < shm_n_blocks(arena) ? &arena->blocks[index] : NULL;
 }
 
 static inline ShmEntry *shm_ref_entry(const ShmArena *arena, uint32_t ref) {

@@ -49,8 +49,8 @@ static void on_sigbus(int sig, siginfo_t *info, void *context) {
                 return;
         }
         atomic_store(&arena->broken, true);
-        if (mmap(arena->header, SHM_FILE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-                 -1, 0) == MAP_FAILED)
+        if (mmap(arena->header, SHM_FILE_SIZE, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
                 (void) signal(sig, SIG_DFL);
         errno = saved;
 }
