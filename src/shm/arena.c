@@ -206,24 +206,47 @@ static int folder_trust(const char *path) {
         return st.st_mode & S_ISVTX ? 1 : -EPERM;
 }
 
-static int file_open(const char *path, mode_t mode, unsigned flags) {
-        int how = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (flags & SHM_OPEN_READONLY ? O_RDONLY : O_RDWR);
-        int fd;
+static int open_errno(void) {
+        switch (errno) {
+        case ELOOP:
+        case EISDIR:
+        case ENXIO:
+                return -EPERM; /* no regular file */
+        case ENOTDIR:
+                return -ENOENT;
+        default:
+                return -errno;
+        }
+}
 
-        fd = open(path, how);
-        if (fd >= 0 || errno != ENOENT || !(flags & SHM_OPEN_CREATE) || flags & SHM_OPEN_READONLY)
-                return fd < 0 ? (errno == ELOOP ? -EPERM : -errno) : fd;
+/* The mode that was asked for, whatever the umask is. */
+static int file_make(const char *path, mode_t mode, int how) {
+        int fd, r;
+
         fd = open(path, how | O_CREAT | O_EXCL, 0600);
         if (fd < 0)
-                return errno == EEXIST ? file_open(path, mode, flags & ~SHM_OPEN_CREATE) : -errno;
-        /* The mode that was asked for, whatever the umask is. */
-        if (fchmod(fd, mode & 0660) < 0) {
-                int r = -errno;
-
+                return open_errno();
+        if (fchmod(fd, mode) < 0) {
+                r = -errno;
                 (void) unlink(path);
                 (void) close(fd);
                 return r;
         }
+        return fd;
+}
+
+static int file_open(const char *path, mode_t mode, unsigned flags) {
+        int how = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (flags & SHM_OPEN_READONLY ? O_RDONLY : O_RDWR);
+        int fd;
+
+        do {
+                fd = open(path, how);
+                if (fd >= 0)
+                        return fd;
+                if (errno != ENOENT || !(flags & SHM_OPEN_CREATE) || flags & SHM_OPEN_READONLY)
+                        return open_errno();
+                fd = file_make(path, mode, how);
+        } while (fd == -EEXIST);
         return fd;
 }
 

@@ -32,16 +32,24 @@ static _Atomic uint32_t *bucket_of(const ShmArena *arena, uint32_t hash) {
 
 /* --- names ------------------------------------------------------------------------------------------ */
 
-static char *partner_name(const ShmArena *arena, const ShmSlot *slot) {
-        ShmSlot *partner = shm_slot(arena, atom_load(&slot->partner));
+/* The rest of a long name, in its partner. */
+static void rest_write(ShmSlot *partner, const char *rest, size_t len) {
+        size_t head = MIN(len, SHM_NAME_INLINE);
 
-        return partner ? (char *) partner + 64 : NULL;
+        memcpy(partner->name, rest, head);
+        memcpy((char *) partner + offsetof(ShmSlot, guard), rest + head, len - head);
+}
+
+static void rest_read(const ShmSlot *partner, char *rest, size_t len) {
+        size_t head = MIN(len, SHM_NAME_INLINE);
+
+        memcpy(rest, partner->name, head);
+        memcpy(rest + head, (const char *) partner + offsetof(ShmSlot, guard), len - head);
 }
 
 int shm_directory_name(const ShmArena *arena, uint32_t index, char buf[static SHM_NAME_MAX + 1]) {
-        const ShmSlot *slot = shm_slot(arena, index);
+        const ShmSlot *slot = shm_slot(arena, index), *partner;
         size_t len, head;
-        const char *rest;
 
         if (!slot || atom_load(&slot->word) & SHM_W_RETIRED)
                 return 0;
@@ -49,10 +57,10 @@ int shm_directory_name(const ShmArena *arena, uint32_t index, char buf[static SH
         head = MIN(len, SHM_NAME_INLINE);
         memcpy(buf, slot->name, head);
         if (len > head) {
-                rest = partner_name(arena, slot);
-                if (!rest)
+                partner = shm_slot(arena, atom_load(&slot->partner));
+                if (!partner)
                         return 0;
-                memcpy(buf + head, rest, len - head);
+                rest_read(partner, buf + head, len - head);
         }
         buf[len] = 0;
         return (int) strlen(buf);
@@ -306,7 +314,7 @@ static void slot_name(ShmArena *arena, ShmSlot *slot, uint32_t partner, const ch
         atom_store(&slot->partner, partner);
         set_part(arena, partner, true);
         if (partner)
-                memcpy(partner_name(arena, slot), name + head, len - head);
+                rest_write(shm_slot(arena, partner), name + head, len - head);
         atom_store(&slot->hash, hash_name(name, len));
         atom_store(&slot->name_len, (uint16_t) len);
 }

@@ -105,8 +105,8 @@ typedef struct ShmSlot {
 } __attribute__((aligned(64))) ShmSlot;
 
 #define SHM_GUARD_WAIT UINT32_C(0x80000000)
-/* Where a partner keeps the rest of a name: behind its first line. */
-#define SHM_NAME_PARTNER (sizeof(ShmSlot) - 64)
+/* A partner keeps the rest of a name where its own would be, and the last of it where its queue would be. */
+#define SHM_NAME_PARTNER (SHM_NAME_INLINE + 64)
 
 /* --- block ------------------------------------------------------------------------------------------ */
 
