@@ -123,8 +123,8 @@ static void lock_let_go(tooz_local_lock *lock) {
                 (void) file_release(lock);
         if (!lock->shm || local_check_thread(lock) < 0)
                 return;
-        if (lock->hold.state == SHM_HOLD_WAITING || lock->hold.state == SHM_HOLD_UPGRADING)
-                shm_hold_cancel(&lock->hold);
+        if (lock->hold.state == SHM_HOLD_WAITING)
+                (void) tooz_local_lock_cancel(lock);
         if (lock->hold.state == SHM_HOLD_HELD)
                 (void) shm_hold_release(&lock->hold);
 }
@@ -186,6 +186,7 @@ static _slow_ int acquire_slow(tooz_local_lock *lock, tooz_lock_mode mode, uint6
         r = local_actor_get(&actor, lock->shm);
         if (r < 0)
                 return r;
+        lock->hold.deadline_usec = deadline_usec;
         r = local_start(lock, actor, mode == TOOZ_LOCK_SHARED, deadline_usec != 0);
         if (r != -EINPROGRESS)
                 return r < 0 ? r : lock->hold.died;
@@ -261,8 +262,6 @@ static _slow_ int release_slow(tooz_local_lock *lock) {
         r = check_held(lock);
         if (r < 0)
                 return r;
-        if (lock->hold.state == SHM_HOLD_UPGRADING)
-                shm_hold_cancel(&lock->hold);
         return shm_hold_release(&lock->hold);
 }
 
@@ -290,6 +289,7 @@ _public_ int tooz_local_lock_convert(tooz_local_lock *lock, tooz_lock_mode mode,
                 return -EPERM;
         if (lock->hold.shared == (mode == TOOZ_LOCK_SHARED))
                 return shm_hold_is_held(&lock->hold) ? 0 : -ENOLCK;
+        lock->hold.deadline_usec = deadline_usec;
         r = shm_hold_convert(&lock->hold, mode == TOOZ_LOCK_SHARED, deadline_usec != 0);
         if (r == -EINPROGRESS)
                 r = local_wait(&lock->hold, deadline_usec, is_interruptible(lock));

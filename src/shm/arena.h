@@ -28,7 +28,7 @@ typedef struct ShmArena {
         pid_t pid;
         unsigned n_refs;
         bool readonly;
-        bool pinned;                 /* a thread has locked in it */
+        _Atomic bool pinned;         /* a thread has locked in it */
         pthread_mutex_t directory;   /* record locks do not exclude threads of one process */
         _Atomic uint64_t checked_usec; /* last found whole, CLOCK_MONOTONIC */
         _Atomic bool broken;         /* SIGBUS: what is mapped now is empty memory */
@@ -76,5 +76,5 @@ static inline uint32_t shm_n_blocks(const ShmArena *arena) {
 static inline uint32_t shm_n_slots(const ShmArena *arena) {
         uint32_t n = atomic_load_explicit(&arena->header->n_slots, memory_order_acquire);
 
-        return MIN(n, SHM_SLOTS_MAX);
+        return MAX(MIN(n, SHM_SLOTS_MAX), 1u);
 }

@@ -96,19 +96,28 @@ static void chain_add(ShmArena *arena, uint32_t index) {
 }
 
 static void chain_remove(ShmArena *arena, uint32_t index) {
-        ShmSlot *slot = shm_slot(arena, index);
+        ShmSlot *slot = shm_slot(arena, index), *at;
         _Atomic uint32_t *link = bucket_of(arena, atom_load(&slot->hash));
-        uint32_t budget = shm_n_slots(arena);
 
-        while (atom_load(link) != index && shm_slot(arena, atom_load(link)) && budget-- > 0)
-                link = &shm_slot(arena, atom_load(link))->next;
-        if (atom_load(link) == index)
-                atom_store(link, atom_load(&slot->next));
+        for (uint32_t budget = shm_n_slots(arena); budget > 0; budget--) {
+                uint32_t found = atom_load(link);
+
+                if (found == index) {
+                        atom_store(link, atom_load(&slot->next));
+                        return;
+                }
+                at = shm_slot(arena, found);
+                if (!at)
+                        return;
+                link = &at->next;
+        }
 }
 
 static void free_add(ShmArena *arena, uint32_t index) {
         ShmSlot *slot = shm_slot(arena, index);
 
+        if (!slot)
+                return;
         atom_store(&slot->next, atom_load(&arena->header->free_slots));
         atom_store(&arena->header->free_slots, index);
 }
@@ -143,7 +152,7 @@ static void rebuild(ShmArena *arena) {
                 atom_store(&arena->buckets[b], 0);
         atom_store(&arena->header->free_slots, 0);
         slots_restore(arena, n);
-        for (uint32_t i = n > 0 ? n - 1 : 0; i > 0; i--) {
+        for (uint32_t i = n - 1; i > 0; i--) {
                 uint64_t w = atom_load(&arena->slots[i].word);
 
                 if (w & SHM_W_RETIRED) {
@@ -222,14 +231,35 @@ static void sweep_one(ShmArena *arena, uint32_t index) {
         atom_store(&arena->header->n_names, atom_load(&arena->header->n_names) - 1);
 }
 
-static void sweep(ShmArena *arena, uint32_t n_looks) {
+static void sweep(ShmArena *arena) {
         uint32_t n = shm_n_slots(arena), index = atom_load(&arena->header->sweep);
 
-        for (; n > 1 && n_looks > 0; n_looks--) {
+        if (n <= SWEEP_FROM)
+                return;
+        for (unsigned i = 0; i < SWEEP_STEP; i++) {
                 index = index + 1 < n ? index + 1 : 1;
                 sweep_one(arena, index);
         }
         atom_store(&arena->header->sweep, index);
+}
+
+/* There is no more room: whatever nobody holds or waits for is given up, however lately it was used. */
+static void sweep_all(ShmArena *arena) {
+        uint32_t n = shm_n_slots(arena);
+
+        for (uint32_t i = 1; i < n; i++) {
+                ShmSlot *slot = &arena->slots[i];
+
+                if (atom_load(&slot->word) & SHM_W_RETIRED)
+                        continue;
+                raise_high(arena, atom_load(&slot->token) + 2);
+                if (slot_close(arena, i)) {
+                        atom_store(&slot->name_len, 0);
+                        atom_store(&slot->partner, 0);
+                }
+        }
+        rebuild(arena);
+        atom_store(&arena->header->dirty, 1);
 }
 
 /* --- making ----------------------------------------------------------------------------------------- */
@@ -259,7 +289,7 @@ static int slot_take(ShmArena *arena, uint32_t *ret) {
         if (!shm_slot(arena, index)) {
                 r = slots_grow(arena);
                 if (r < 0) {
-                        sweep(arena, 2 * shm_n_slots(arena));
+                        sweep_all(arena);
                         if (!shm_slot(arena, atom_load(&arena->header->free_slots)))
                                 return r;
                 }
@@ -351,8 +381,7 @@ static int find_locked(ShmArena *arena, const char *name, bool make, uint32_t *r
         if (!make)
                 return -ENOENT;
         atom_store(&h->dirty, 1);
-        if (shm_n_slots(arena) > SWEEP_FROM)
-                sweep(arena, SWEEP_STEP);
+        sweep(arena);
         r = slot_make(arena, name, len, ret);
         if (r >= 0)
                 atom_store(&h->n_names, atom_load(&h->n_names) + 1);

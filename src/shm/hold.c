@@ -21,6 +21,7 @@ void shm_hold_init(ShmHold *h, ShmArena *arena, uint32_t index, uint32_t generat
         *h = (ShmHold) {
                 .arena = arena,
                 .fast = arena,
+                .deadline_usec = UINT64_MAX,
                 .slot = shm_slot(arena, index),
                 .place = (uint64_t) generation << 32 | index,
                 .idle = (uint64_t) generation << 32,
@@ -30,6 +31,10 @@ void shm_hold_init(ShmHold *h, ShmArena *arena, uint32_t index, uint32_t generat
 
 static void journal_set(ShmHold *h, ShmPhase phase) {
         atom_store(h->seat->journal, h->place | SHM_J(phase));
+}
+
+static int guard(ShmHold *h) {
+        return shm_guard_lock(h->arena, h->slot, h->place, h->seat->ref, h->deadline_usec);
 }
 
 static void hold_end(ShmHold *h) {
@@ -139,26 +144,41 @@ static bool is_owner(const ShmHold *h) {
         return (atom_load(&h->slot->word) & SHM_W_OWNER) == h->seat->ref;
 }
 
+/* From here on a release rings, and what was released before is seen by the look that follows. */
+static void ask_for_bell(ShmHold *h) {
+        (void) atom_and(&h->slot->word, ~SHM_W_WOKEN);
+        (void) atom_or(&h->slot->word, SHM_W_WAIT | (h->handed ? SHM_W_HAND : 0));
+}
+
+static bool is_woken(const ShmHold *h) {
+        return atom_load(&h->slot->word) & SHM_W_WOKEN;
+}
+
+/* Nobody else takes WOKEN away. So if it is there again after a look, somebody has released since, and whoever did may be
+ * dead and never ring: the head must not sleep on a bell then. It has a clock and is quiet, or looks once more; that ends,
+ * since nobody else gets a lock that is handed to it, or of which it is the owner. */
 static int look_as_head(ShmHold *h) {
-        bool rung = atom_load(&h->slot->word) & SHM_W_WOKEN;
+        bool rung = is_woken(h);
         int r;
 
         h->handed = shm_now() >= atom_load(&h->slot->hand_usec);
-        /* From here on a release rings, and what was released before is seen below. */
-        if (h->handed || !h->quiet) {
-                (void) atom_and(&h->slot->word, ~SHM_W_WOKEN);
-                (void) atom_or(&h->slot->word, SHM_W_WAIT | (h->handed ? SHM_W_HAND : 0));
+        for (;;) {
+                if (h->handed || !h->quiet)
+                        ask_for_bell(h);
+                r = shm_take(h, true);
+                if (r == 0)
+                        leave_queue(h);
+                if (r != -EINPROGRESS)
+                        return r;
+                if (!(h->handed || is_owner(h)) || !is_woken(h))
+                        break;
+                shm_watch_begin(h);
         }
-        r = shm_take(h, true);
-        if (r == 0)
-                leave_queue(h);
-        if (r != -EINPROGRESS)
-                return r;
         h->until_usec = MIN(h->until_usec, net());
         if (h->handed || is_owner(h))
                 return r;
         h->until_usec = MIN(h->until_usec, atom_load(&h->slot->hand_usec));
-        if (rung || h->quiet || is_hot(h))
+        if (rung || h->quiet || is_hot(h) || is_woken(h))
                 be_quiet(h);
         return r;
 }
@@ -224,7 +244,9 @@ static int start_seated(ShmHold *h, bool queue) {
         h->gave = false;
         if (r != -EAGAIN)
                 return r;
-        (void) shm_guard_lock(h->arena, h->slot, h->place, h->seat->ref, UINT64_MAX);
+        r = guard(h);
+        if (r < 0)
+                return queue ? r : -EAGAIN;
         r = take_or_queue(h, queue);
         shm_guard_unlock(h->slot);
         if (r == -EAGAIN)
@@ -299,12 +321,25 @@ static int upgraded(ShmHold *h, int r) {
         return r;
 }
 
+/* The guard is not to be had: whoever has it is stopped, or the arena is damaged. We go without it; those who waited
+ * behind us find out that we do not wait any more. */
+static int resume_failed(ShmHold *h, int error) {
+        if (h->state == SHM_HOLD_UPGRADING) {
+                shm_take_undo(h);
+                return upgraded(h, error);
+        }
+        hold_end(h);
+        return error;
+}
+
 int shm_hold_resume(ShmHold *h) {
         bool upgrading = h->state == SHM_HOLD_UPGRADING;
         int r;
 
         tooz_assert(upgrading || h->state == SHM_HOLD_WAITING);
-        (void) shm_guard_lock(h->arena, h->slot, h->place, h->seat->ref, UINT64_MAX);
+        r = guard(h);
+        if (r < 0)
+                return resume_failed(h, r);
         shm_watch_begin(h);
         r = upgrading ? upgraded(h, shm_take_upgrade(h)) : resume_waiting(h);
         shm_guard_unlock(h->slot);
@@ -335,17 +370,18 @@ static void cancel_waiting(ShmHold *h) {
 }
 
 void shm_hold_cancel(ShmHold *h) {
-        bool upgrading = h->state == SHM_HOLD_UPGRADING;
+        bool upgrading = h->state == SHM_HOLD_UPGRADING, guarded;
 
         tooz_assert(upgrading || h->state == SHM_HOLD_WAITING);
-        (void) shm_guard_lock(h->arena, h->slot, h->place, h->seat->ref, UINT64_MAX);
+        guarded = guard(h) >= 0;
         if (upgrading) {
                 shm_take_undo(h);
                 journal_set(h, SHM_SH);
                 h->state = SHM_HOLD_HELD;
-        } else
+        } else if (guarded)
                 cancel_waiting(h);
-        shm_guard_unlock(h->slot);
+        if (guarded)
+                shm_guard_unlock(h->slot);
         shm_queue_pass(h->arena, h->slot);
         if (!upgrading) {
                 flush_watchers(h);
@@ -443,7 +479,9 @@ int shm_hold_convert(ShmHold *h, bool shared, bool queue) {
         tooz_assert(h->state == SHM_HOLD_HELD && h->shared != shared);
         if (shared)
                 return downgrade(h);
-        (void) shm_guard_lock(h->arena, h->slot, h->place, h->seat->ref, UINT64_MAX);
+        r = guard(h);
+        if (r < 0)
+                return queue ? r : -EAGAIN;
         shm_watch_begin(h);
         r = shm_take_upgrade(h);
         if (r == -EINPROGRESS && !queue) {
@@ -563,11 +601,13 @@ int shm_hold_break(ShmHold *h, ShmActor *actor, uint64_t token) {
                 return r;
         shm_hold_sit(h, actor, seat);
         journal_set(h, SHM_GUARD);
-        (void) shm_guard_lock(h->arena, h->slot, h->place, seat->ref, UINT64_MAX);
-        r = break_writer(h, token);
-        if (r < 0)
-                r = break_readers(h, token);
-        shm_guard_unlock(h->slot);
+        r = guard(h);
+        if (r >= 0) {
+                r = break_writer(h, token);
+                if (r < 0)
+                        r = break_readers(h, token);
+                shm_guard_unlock(h->slot);
+        }
         shm_queue_pass(h->arena, h->slot);
         hold_end(h);
         return r;

@@ -86,6 +86,7 @@ typedef struct ShmHold {
         uint64_t token; /* of a reader; a writer's is that of the slot */
         bool gave;      /* given back when others were to have it */
         const ShmArena *fast; /* of an actor that may take the fast path; NULL when each acquisition notes its time */
+        uint64_t deadline_usec; /* of whoever calls, CLOCK_MONOTONIC: nothing waits for the guard much longer */
         /* while waiting */
         uint64_t queued_usec;
         bool quiet;    /* the head looks by itself, and the word does not say that somebody waits */
@@ -98,9 +99,9 @@ typedef struct ShmHold {
 void shm_hold_init(ShmHold *h, ShmArena *arena, uint32_t index, uint32_t generation);
 
 /* Takes it, or (`queue`) a place in the queue: 0 taken, -EINPROGRESS, -EAGAIN, -EDEADLK, -EMFILE and so on;
- * -ESTALE: the slot is another lock's now, look the name up again. */
+ * -ETIMEDOUT: the guard is not to be had; -ESTALE: the slot is another lock's now, look the name up again. */
 int shm_hold_start(ShmHold *h, ShmActor *actor, bool shared, bool queue);
-/* Looks again: 0, -EINPROGRESS, -EDEADLK (of two that upgrade). */
+/* Looks again: 0, -EINPROGRESS, -EDEADLK (of two that upgrade), -ETIMEDOUT (the guard). */
 int shm_hold_resume(ShmHold *h);
 /* Gives the wait up. An upgrade stays held. */
 void shm_hold_cancel(ShmHold *h);

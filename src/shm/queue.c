@@ -10,6 +10,8 @@
 #define GUARD_SPINS 100u
 /* Who finds the guard taken for longer naps: its holder is not running. It may be dead, and that is looked at then. */
 #define GUARD_NAP_USEC 1000u
+#define GUARD_MIN_USEC 2000u
+#define GUARD_MAX_USEC 5000000u
 
 /* --- guard ------------------------------------------------------------------------------------------ */
 
@@ -26,7 +28,14 @@ static void guard_nap(ShmSlot *slot, uint32_t value) {
         (void) shm_futex_wait(&word, 1, shm_now() + GUARD_NAP_USEC);
 }
 
-int shm_guard_lock(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t self, uint64_t until_usec) {
+static uint64_t patience(uint64_t deadline_usec) {
+        uint64_t now = shm_now();
+
+        return MIN(MAX(deadline_usec, now + GUARD_MIN_USEC), now + GUARD_MAX_USEC);
+}
+
+int shm_guard_lock(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t self, uint64_t deadline_usec) {
+        uint64_t until = 0;
         uint32_t old, holder;
 
         for (unsigned n = 0;; n++) {
@@ -38,14 +47,16 @@ int shm_guard_lock(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t self
                         continue;
                 }
                 holder = old & ~SHM_GUARD_WAIT;
-                if (guard_is_dead(arena, holder)) {
+                if (holder == self || guard_is_dead(arena, holder)) {
                         if (!atom_cas(&slot->guard, &old, self | SHM_GUARD_WAIT))
                                 continue;
                         if (!bug("shm-no-rebuild"))
                                 shm_queue_rebuild(arena, slot, place);
                         return 0;
                 }
-                if (shm_now() >= until_usec)
+                if (until == 0)
+                        until = patience(deadline_usec);
+                else if (shm_now() >= until)
                         return -ETIMEDOUT;
                 if (old & SHM_GUARD_WAIT || atom_cas(&slot->guard, &old, old | SHM_GUARD_WAIT))
                         guard_nap(slot, holder | SHM_GUARD_WAIT);

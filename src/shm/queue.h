@@ -17,8 +17,9 @@
 #include "shm/arena.h"
 #include "shm/atom.h"
 
-/* `self`: an entry of the caller, whose journal names the slot. 0; -ETIMEDOUT after `until_usec`. */
-int shm_guard_lock(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t self, uint64_t until_usec);
+/* `self`: an entry of the caller, whose journal names the slot. 0, or -ETIMEDOUT: it was not free until the deadline, nor
+ * for 2 ms, or it was not for 5 s. Then its holder is stopped, or the arena is damaged. */
+int shm_guard_lock(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t self, uint64_t deadline_usec);
 void shm_guard_unlock(ShmSlot *slot);
 
 /* Does this entry of a journal say that it waits there? */

@@ -13,11 +13,10 @@ static inline uint32_t shm_ref(uint32_t block, uint32_t entry) {
         return block * SHM_ENTRIES + entry + 1;
 }
 
-/* Where an entry is. A number out of range, as only a damaged arena has it, gives NULL. */
+/* Where an entry is. A number out of range, as only a damaged arena has it, gives NULL. The range is that of the mapping,
+ * and no number from the arena: that might be another one at the second look. Who is not there is dead. */
 static inline ShmBlock *shm_ref_block(const ShmArena *arena, uint32_t ref) {
-        uint32_t index = (ref - 1) / SHM_ENTRIES;
-
-        return ref > 0 && index < shm_n_blocks(arena) ? &arena->blocks[index] : NULL;
+        return ref > 0 && ref <= SHM_BLOCKS_MAX * SHM_ENTRIES ? &arena->blocks[(ref - 1) / SHM_ENTRIES] : NULL;
 }
 
 static inline ShmEntry *shm_ref_entry(const ShmArena *arena, uint32_t ref) {

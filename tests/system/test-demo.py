@@ -14,7 +14,7 @@ EXAMPLE = os.path.join(SRCDIR, "examples", "lock.py")
 
 
 def run_demo(**environment):
-    for program in ("src/tooz-agent", "src/toozctl", "examples/lock"):
+    for program in ("src/tooz-agent", "src/toozctl", "examples/lock", "examples/runner"):
         if not os.path.exists(built(program)):
             skip(f"{program} is not built")
     done = subprocess.run([sys.executable, DEMO], env={**os.environ, "TOOZ_DEMO_PACE": "0", **environment},
@@ -27,6 +27,7 @@ def run_demo(**environment):
 def _(_rig):
     text = run_demo(ZOOKEEPER="")
     assert "PREVIOUS=died" in text and " < " in text, text
+    assert "in shared memory, token" in text and "(runner)" in text, text
 
 
 @test("the demo on two hosts shows the same, and the nodes in ZooKeeper")
