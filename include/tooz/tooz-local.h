@@ -89,7 +89,8 @@ int tooz_local_lock_open_path(tooz_local_lock **ret, const char *path, uint64_t 
 
 tooz_local_lock *tooz_local_lock_ref(tooz_local_lock *lock);
 /* Returns NULL. The last one releases the lock, or ends its wait. By another thread than the one that acquired or
- * started to wait, it can't: then the lock stays held, or its place in the queue taken, until that thread ends. */
+ * started to wait, it can't: then the lock stays held, or its place in the queue taken, until that thread ends. With
+ * an object whose thread has ended, nothing else can be done. */
 tooz_local_lock *tooz_local_lock_unref(tooz_local_lock *lock);
 TOOZ_DEFINE_CLEANUP(tooz_local_lock, tooz_local_lock_unref);
 

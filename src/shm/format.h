@@ -36,7 +36,8 @@
 
 typedef enum ShmPhase {
         SHM_NONE,
-        SHM_X,       /* takes, holds or gives back exclusively: the word of the slot tells */
+        SHM_X,       /* takes exclusively: the word of the slot tells whether it has it */
+        SHM_H,       /* holds exclusively, and the token of the slot is its own; or has just given it back */
         SHM_SA,      /* about to hold shared; counts as a reader */
         SHM_SH,      /* holds shared */
         SHM_UP,      /* holds shared, and waits until it is the only one */

@@ -64,8 +64,11 @@ static void hold_granted(ShmHold *h) {
         h->died = atom_load(&h->slot->word) & SHM_W_DIED;
         if (h->shared)
                 h->token = atom_load(&h->slot->token) + 1;
-        else
+        else {
+                if (h->actor->delegated)
+                        atom_store(&h->seat->entry->token, 0);
                 shm_hold_count(h);
+        }
         if (!h->shared && !h->fast)
                 stamp(h);
 }
@@ -503,8 +506,8 @@ bool shm_hold_is_held(const ShmHold *h) {
         if (h->state != SHM_HOLD_HELD && h->state != SHM_HOLD_UPGRADING)
                 return false;
         if (!h->shared)
-                return (atom_load(&h->slot->word) & (SHM_W_OWNER | SHM_W_GENERATION)) == (h->idle | h->seat->ref);
-        j = atom_load(h->seat->journal);
+                return (atom_load(&h->slot->word) & (SHM_W_OWNER | SHM_W_GENERATION)) == h->owned;
+        j = atom_load(h->journal);
         return j == (h->place | SHM_J(SHM_SH)) || j == (h->place | SHM_J(SHM_UP));
 }
 
@@ -556,12 +559,12 @@ static void ring_early(ShmHold *h) {
         shm_ring(h->arena, atom_load(&h->slot->head));
 }
 
-static int break_writer(ShmHold *h, uint64_t token) {
-        uint64_t w = atom_load(&h->slot->word), j = h->place | SHM_J(SHM_X);
+static int break_owner(ShmHold *h, uint64_t token) {
+        uint64_t w = atom_load(&h->slot->word), j = h->place | SHM_J(SHM_H);
         uint32_t owner = (uint32_t) (w & SHM_W_OWNER);
         _Atomic uint64_t *journal = shm_ref_journal(h->arena, owner);
 
-        if (!journal || w & SHM_W_DRAIN || token_of(h, owner, false) != token)
+        if (!journal || w & SHM_W_DRAIN || atom_load(journal) != j || token_of(h, owner, false) != token)
                 return -ESTALE;
         ring_early(h);
         do {
@@ -571,6 +574,20 @@ static int break_writer(ShmHold *h, uint64_t token) {
         (void) atom_cas(journal, &j, h->place | SHM_J(SHM_BROKEN_X));
         tell_broken(h, owner);
         return 0;
+}
+
+/* With HAND set nobody but the head can take it, and the head needs the guard. So an owner that goes meanwhile is not
+ * back under another token before we are done. */
+static int break_writer(ShmHold *h, uint64_t token) {
+        uint64_t before = atom_or(&h->slot->word, SHM_W_HAND | SHM_W_WAIT);
+        uint64_t added = ~before & (SHM_W_HAND | SHM_W_WAIT);
+        int r;
+
+        r = break_owner(h, token);
+        if (atom_load(&h->slot->head) == 0)
+                added |= SHM_W_WOKEN;
+        (void) atom_and(&h->slot->word, ~added);
+        return r;
 }
 
 static int break_readers(ShmHold *h, uint64_t token) {

@@ -126,9 +126,11 @@ int shm_hold_release_slow(ShmHold *h);
 int shm_hold_release_reader(ShmHold *h, uint64_t journal);
 void shm_hold_unread(ShmHold *h, ShmSeat *seat, uint64_t journal);
 
-/* Called by the one exclusive holder: plain stores are enough. */
+/* Called by the one exclusive holder: plain stores are enough. The journal says that the token is its own: who breaks a
+ * hold by its token must not take that of the one before for it. */
 static inline void shm_hold_count(ShmHold *h) {
         atom_store_relaxed(&h->slot->token, atom_load_relaxed(&h->slot->token) + 2);
+        atom_store_release(h->journal, h->place | SHM_J(SHM_H));
 }
 
 /* Mostly the same as last time. What hangs on it is kept at hand: after a locked instruction, each load that waits for

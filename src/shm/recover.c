@@ -86,8 +86,7 @@ void shm_recover(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t ref) {
         ShmPhase phase = SHM_J_PHASE(j);
         bool ours = journal && SHM_J_PLACE(j) == place, died;
 
-        /* Broken, and stands in the word: it took the lock again before the breaker had said so in its journal. */
-        died = word_recover(slot, ref, phase == SHM_X || phase == SHM_SH || phase == SHM_UP || phase == SHM_BROKEN_X);
+        died = word_recover(slot, ref, phase == SHM_H || phase == SHM_SH || phase == SHM_UP);
         if (ours && (phase == SHM_SH || phase == SHM_UP)) {
                 (void) atom_or(&slot->word, SHM_W_DIED);
                 died = true;
