@@ -38,11 +38,17 @@ static uint32_t slot_of(const tooz_local_lock *lock) {
         return (uint32_t) (lock->hold.place & SHM_J_SLOT);
 }
 
+/* 1: go on; 0: the slot is another lock's by now. */
 static int check(const tooz_local_lock *lock) {
+        int r;
+
         if (!lock->shm)
                 return -EOPNOTSUPP;
         if (lock->pid != getpid())
                 return -ECHILD;
+        r = shm_arena_check_often(lock->shm);
+        if (r < 0)
+                return r;
         return (atom_load(&lock->hold.slot->word) & SHM_W_GENERATION) == lock->hold.idle ? 1 : 0;
 }
 
@@ -90,9 +96,13 @@ _public_ int tooz_local_arena_next(tooz_local_arena *arena, uint64_t *cookie, ch
         char name[SHM_NAME_MAX + 1];
         uint32_t n, i;
         ShmParty p;
+        int r;
 
         if (arena->shm->pid != getpid())
                 return -ECHILD;
+        r = shm_arena_check_often(arena->shm);
+        if (r < 0)
+                return r;
         if (ret_owner && ret_owner->size != sizeof(*ret_owner))
                 return -EINVAL;
         n = shm_n_slots(arena->shm);

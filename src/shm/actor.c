@@ -125,9 +125,10 @@ static int live_lock(ShmLive *live) {
                 r = pthread_mutex_init(&live->mutex, &attributes);
                 (void) pthread_mutexattr_destroy(&attributes);
         }
+        /* Nobody else locks it. Waiting for it would be waiting for a forger. */
         if (r == 0)
-                r = pthread_mutex_lock(&live->mutex);
-        return -r;
+                r = pthread_mutex_trylock(&live->mutex);
+        return r == EBUSY ? -EBADMSG : -r;
 }
 
 /* Nothing but `state` says that it is ours: who dies before leaves it free, or dead. */
@@ -193,7 +194,7 @@ static int actor_grow(ShmActor *actor) {
 
         if (actor->n_blocks >= actor->blocks_max)
                 return -EMFILE;
-        r = shm_directory_lock(actor->arena, SHM_DIRECTORY_PATIENCE_USEC);
+        r = shm_directory_lock(actor->arena, actor->arena->patience_usec);
         if (r < 0)
                 return r;
         r = actor_grow_locked(actor);

@@ -296,6 +296,7 @@ static int arena_new(ShmArena **ret, int fd, const char *path, const struct stat
         arena->ino = st->st_ino;
         arena->pid = getpid();
         arena->n_refs = 1;
+        arena->patience_usec = SHM_DIRECTORY_PATIENCE_USEC;
         arena->readonly = flags & SHM_OPEN_READONLY;
         (void) pthread_mutex_init(&arena->directory, NULL);
         r = strdup_to(&arena->path, path);

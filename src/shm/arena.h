@@ -28,6 +28,7 @@ typedef struct ShmArena {
         pid_t pid;
         unsigned n_refs;
         bool readonly;
+        uint64_t patience_usec;      /* of those who look for names or blocks */
         _Atomic bool pinned;         /* a thread has locked in it */
         pthread_mutex_t directory;   /* record locks do not exclude threads of one process */
         _Atomic uint64_t checked_usec; /* last found whole, CLOCK_MONOTONIC */
@@ -54,6 +55,8 @@ int shm_arena_check_often(ShmArena *arena);
 int shm_directory_lock(ShmArena *arena, uint64_t patience_usec);
 void shm_directory_unlock(ShmArena *arena);
 #define SHM_DIRECTORY_PATIENCE_USEC UINT64_C(5000000)
+/* No agent waits for longer for what others have, guards and the directory. */
+#define SHM_AGENT_PATIENCE_USEC UINT64_C(500000)
 
 /* Gives memory to a range of the file: a full file system must say so here, and not by SIGBUS later. */
 int shm_arena_allocate(ShmArena *arena, size_t offset, size_t len);

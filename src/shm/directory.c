@@ -281,25 +281,37 @@ static int slots_grow(ShmArena *arena) {
         return 0;
 }
 
-/* 0 when there is none: everything is in use, and the file system is full. */
-static int slot_take(ShmArena *arena, uint32_t *ret) {
+static bool has_free(const ShmArena *arena, unsigned want) {
         uint32_t index = atom_load(&arena->header->free_slots);
+
+        for (; want > 0; want--) {
+                if (!shm_slot(arena, index))
+                        return false;
+                index = atom_load(&shm_slot(arena, index)->next);
+        }
+        return true;
+}
+
+/* All at once: what is given up to make room makes the list anew. */
+static int make_free(ShmArena *arena, unsigned want) {
         int r;
 
-        if (!shm_slot(arena, index)) {
-                r = slots_grow(arena);
-                if (r < 0) {
-                        sweep_all(arena);
-                        if (!shm_slot(arena, atom_load(&arena->header->free_slots)))
-                                return r;
-                }
-                index = atom_load(&arena->header->free_slots);
-        }
-        if (!shm_slot(arena, index))
-                return -EBADMSG;
-        atom_store(&arena->header->free_slots, atom_load(&shm_slot(arena, index)->next));
-        *ret = index;
-        return 0;
+        if (has_free(arena, want))
+                return 0;
+        r = slots_grow(arena);
+        if (r < 0)
+                sweep_all(arena);
+        return has_free(arena, want) ? 0 : r < 0 ? r : -EBADMSG;
+}
+
+static uint32_t slot_take(ShmArena *arena) {
+        uint32_t index = atom_load(&arena->header->free_slots);
+        ShmSlot *slot = shm_slot(arena, index);
+
+        if (!slot)
+                return 0;
+        atom_store(&arena->header->free_slots, atom_load(&slot->next));
+        return index;
 }
 
 static uint64_t first_token(const ShmArena *arena) {
@@ -350,16 +362,19 @@ static void slot_name(ShmArena *arena, ShmSlot *slot, uint32_t partner, const ch
 }
 
 static int slot_make(ShmArena *arena, const char *name, size_t len, uint32_t *ret) {
-        uint32_t index, partner = 0;
+        bool is_long = len > SHM_NAME_INLINE;
+        uint32_t index, partner;
         ShmSlot *slot;
         int r;
 
-        r = slot_take(arena, &index);
-        if (r >= 0 && len > SHM_NAME_INLINE)
-                r = slot_take(arena, &partner);
+        r = make_free(arena, is_long ? 2 : 1);
         if (r < 0)
                 return r;
+        index = slot_take(arena);
+        partner = is_long ? slot_take(arena) : 0;
         slot = shm_slot(arena, index);
+        if (!slot || index == partner || (is_long && !partner))
+                return -EBADMSG;
         slot_renew(arena, slot);
         slot_name(arena, slot, partner, name, len);
         chain_add(arena, index);
@@ -412,7 +427,7 @@ int shm_directory_find(ShmArena *arena, const char *name, bool make, uint32_t *r
                 return r;
         if (arena->readonly)
                 return make ? -EROFS : find_readonly(arena, name, ret_index, ret_generation);
-        r = shm_directory_lock(arena, SHM_DIRECTORY_PATIENCE_USEC);
+        r = shm_directory_lock(arena, arena->patience_usec);
         if (r < 0)
                 return r;
         r = find_locked(arena, name, make, ret_index);
@@ -427,7 +442,7 @@ int shm_directory_find(ShmArena *arena, const char *name, bool make, uint32_t *r
 int shm_directory_raise(ShmArena *arena, uint64_t token) {
         int r;
 
-        r = shm_directory_lock(arena, SHM_DIRECTORY_PATIENCE_USEC);
+        r = shm_directory_lock(arena, arena->patience_usec);
         if (r < 0)
                 return r;
         raise_high(arena, token);

@@ -33,8 +33,11 @@ static void journal_set(ShmHold *h, ShmPhase phase) {
         atom_store(h->seat->journal, h->place | SHM_J(phase));
 }
 
+/* An agent has others to serve. */
 static int guard(ShmHold *h) {
-        return shm_guard_lock(h->arena, h->slot, h->place, h->seat->ref, h->deadline_usec);
+        uint64_t deadline = h->actor->delegated ? shm_now() + SHM_AGENT_PATIENCE_USEC : h->deadline_usec;
+
+        return shm_guard_lock(h->arena, h->slot, h->place, h->seat->ref, deadline);
 }
 
 static void hold_end(ShmHold *h) {
