@@ -68,6 +68,7 @@ struct Loop {
         pthread_t owner;
         LoopStage stage;
         bool exiting;
+        bool can_futex;
         int exit_code;
         int refusal;     /* why io_uring is not used, or 0 */
         uint64_t now_usec;

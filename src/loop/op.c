@@ -34,6 +34,7 @@ static const char *const loop_op_kind_table[_LOOP_OP_KIND_MAX] = {
         [LOOP_OP_RECV] = "recv",
         [LOOP_OP_SEND] = "send",
         [LOOP_OP_RECVMSG] = "recvmsg",
+        [LOOP_OP_FUTEX] = "futex",
 };
 
 DEFINE_STRING_TABLE(loop_op_kind, LoopOpKind, _LOOP_OP_KIND_MAX);
@@ -41,7 +42,7 @@ DEFINE_STRING_TABLE(loop_op_kind, LoopOpKind, _LOOP_OP_KIND_MAX);
 static void loop_op_arm(LoopOp *op, LoopOpKind kind, int fd) {
         loop_assert_owner(op->loop);
         tooz_assert(op->state == LOOP_OP_IDLE);
-        tooz_assert(fd >= 0);
+        tooz_assert(fd >= 0 || kind == LOOP_OP_FUTEX);
 
         op->kind = kind;
         op->fd = fd;
@@ -99,6 +100,17 @@ void loop_send(LoopOp *op, int fd, const void *buf, size_t len) {
         loop_op_arm(op, LOOP_OP_SEND, fd);
         op->buf = (void *) (uintptr_t) buf; /* only read */
         op->len = MIN(len, (size_t) INT_MAX);
+}
+
+bool loop_can_futex(const Loop *loop) {
+        return loop->can_futex;
+}
+
+void loop_futex(LoopOp *op, struct futex_waitv *words, size_t n) {
+        tooz_assert(op->loop->can_futex);
+        loop_op_arm(op, LOOP_OP_FUTEX, -1);
+        op->buf = words;
+        op->len = n;
 }
 
 void loop_op_cancel(LoopOp *op) {

@@ -43,6 +43,7 @@ typedef enum LoopOpKind {
         LOOP_OP_RECV,
         LOOP_OP_SEND,
         LOOP_OP_RECVMSG,
+        LOOP_OP_FUTEX,
         _LOOP_OP_KIND_MAX,
 } LoopOpKind;
 
@@ -60,7 +61,7 @@ struct LoopOp {
         uint32_t events;  /* POLL: those asked for */
         uint32_t revents; /* epoll: those seen and not yet acted upon */
         int result;       /* of a completion that the loop made up */
-        void *buf;        /* RECV, SEND */
+        void *buf;        /* RECV, SEND; FUTEX: its words */
         size_t len;
         struct msghdr *msg; /* RECVMSG */
         LoopOp *fd_next;    /* epoll: the next one that waits for the same descriptor */
@@ -86,6 +87,12 @@ void loop_recvmsg(LoopOp *op, int fd, struct msghdr *msg); /* descriptors arrive
 
 /* Completes when the socket took the data, without SIGPIPE. On a stream perhaps not all of it. */
 void loop_send(LoopOp *op, int fd, const void *buf, size_t len);
+
+/* Waits on up to 128 futexes. Result: the index of one that was woken; -EAGAIN: one had another value. Only io_uring
+ * has it, since Linux 6.7. */
+struct futex_waitv;
+bool loop_can_futex(const Loop *loop);
+void loop_futex(LoopOp *op, struct futex_waitv *words, size_t n);
 
 /* Its terminal completion is -ECANCELED, or the real result if that came first. Harmless on an operation
  * that is idle or already being cancelled. */

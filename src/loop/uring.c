@@ -30,6 +30,9 @@
 
 #define TAG_IGNORE UINT64_C(1)
 
+/* Linux 6.7; liburing 2.3 and its headers do not know it. */
+#define OP_FUTEX_WAITV 53
+
 typedef struct Uring {
         struct io_uring ring;
         bool starved; /* there was no entry for all of this turn */
@@ -56,7 +59,7 @@ static int uring_setup(struct io_uring *ring, unsigned n_entries) {
 }
 
 /* IORING_OP_SOCKET came with the same kernel as multishot accept, which can't be asked for. */
-static int uring_check(struct io_uring *ring) {
+static int uring_check(Loop *loop, struct io_uring *ring) {
         struct io_uring_probe *probe;
         bool good;
 
@@ -64,6 +67,7 @@ static int uring_check(struct io_uring *ring) {
         if (!probe)
                 return -EOPNOTSUPP;
         good = io_uring_opcode_supported(probe, IORING_OP_SOCKET) && (ring->features & IORING_FEAT_NODROP);
+        loop->can_futex = io_uring_opcode_supported(probe, OP_FUTEX_WAITV);
         io_uring_free_probe(probe);
         return good ? 0 : -EOPNOTSUPP;
 }
@@ -81,7 +85,7 @@ static int uring_open(Loop *loop, const LoopParams *params) {
         if (r < 0)
                 return r;
 
-        r = uring_check(&u->ring);
+        r = uring_check(loop, &u->ring);
         if (r >= 0)
                 r = io_uring_ring_dontfork(&u->ring);
         if (r >= 0) {
@@ -154,6 +158,9 @@ static void uring_prepare(Uring *u, struct io_uring_sqe *sqe, const LoopOp *op) 
                 break;
         case LOOP_OP_SEND:
                 io_uring_prep_send(sqe, op->fd, op->buf, op->len, MSG_NOSIGNAL);
+                break;
+        case LOOP_OP_FUTEX:
+                io_uring_prep_rw(OP_FUTEX_WAITV, sqe, 0, op->buf, (unsigned) op->len, 0);
                 break;
         case _LOOP_OP_KIND_MAX:
                 assert_not_reached();
