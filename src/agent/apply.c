@@ -3,7 +3,8 @@
  *
  * Called once in each turn, in the deferred phase, after all completions and timers: what several transitions of the
  * turn wanted of one object is one effect by then. No call below makes a transition of the core: backends report in
- * later phases, the bus only sends. What a call does leave on the queue is carried out in the same sweep.
+ * later phases, or when they are asked between two sweeps; the bus only sends. What a call does leave on the queue is
+ * carried out in the same sweep.
  *
  * Order: the status pages first. A holder that reads `acquired EPOCH=e` on its handle must find a page that knows the
  * epoch, and a page must say "overdue" no later than the handle says `lost`. */
@@ -58,6 +59,12 @@ static void apply_lock(Agent *agent, Lock *lock) {
         b->ops->lock(b, lock);
 }
 
+static void apply_place(Agent *agent, Place *place) {
+        Backend *b = backend_of_lock(agent, place->lock);
+
+        b->ops->place(b, place);
+}
+
 static void apply_session(Agent *agent, Session *session) {
         Backend *b = backend_of(agent, container_of(session, Domain, session));
 
@@ -77,6 +84,8 @@ static void apply_effect(Agent *agent, Effect *effect) {
                 return apply_claim(agent, container_of(effect, Claim, effect));
         case EFFECT_NODE:
                 return apply_node(agent, container_of(effect, Node, effect));
+        case EFFECT_PLACE:
+                return apply_place(agent, container_of(effect, Place, effect));
         case EFFECT_LOCK:
                 return apply_lock(agent, container_of(effect, Lock, effect));
         case EFFECT_SESSION:
@@ -91,14 +100,33 @@ static void apply_effect(Agent *agent, Effect *effect) {
         assert_not_reached();
 }
 
-bool apply_effects(Agent *agent) {
+static bool apply_sweep(Agent *agent) {
         bool any = false;
         Effect *effect;
 
-        apply_pages(agent);
         while ((effect = effects_pop(&agent->realm.effects))) {
                 apply_effect(agent, effect);
                 any = true;
         }
+        return any;
+}
+
+static bool apply_reports(Agent *agent) {
+        bool any = false;
+        AgentDomain *ad;
+
+        list_foreach(ad, &agent->domains, AgentDomain, link)
+                if (ad->backend->ops->report)
+                        any |= ad->backend->ops->report(ad->backend);
+        return any;
+}
+
+bool apply_effects(Agent *agent) {
+        bool any;
+
+        apply_pages(agent);
+        any = apply_sweep(agent);
+        while (apply_reports(agent))
+                any |= apply_sweep(agent);
         return any;
 }

@@ -73,6 +73,10 @@ static const ConfigKey keys[] = {
           .doc = "Where the agent keeps what must outlive it, so that tokens rise for ever. Default: what systemd gives\n"
                  "($STATE_DIRECTORY); without it nothing is kept. When an ensemble was restored from a backup, a file\n"
                  "acknowledge-regression made there is taken at the next start as: its tokens may repeat, once." },
+        { CONFIG_AGENT, "Arena", config_parse_arena, offsetof(Config, arena),
+          .fallback = "/dev/shm/tooz/node",
+          .doc = "File of shared memory with the locks of `node`, in which programs lock without the agent too\n"
+                 "(libtoozlocal). `none`: the agent keeps its locks to itself." },
         { CONFIG_AGENT, "LogLevel", config_parse_log_level, offsetof(Config, log_level),
           .fallback = "info",
           .doc = "emerg, alert, crit, err, warning, notice, info or debug." },

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,6 +97,12 @@ int config_parse_socket(const ConfigAssignment *a, void *field) {
             (a->value[0] != '/' || strlen(a->value) >= sizeof(((struct sockaddr_un *) NULL)->sun_path)))
                 return config_complain(a, "\"%s\" is not a path for a socket: an absolute one of at most 107 bytes "
                                           "would be, or none", a->value);
+        return assign_string(field, a->value);
+}
+
+int config_parse_arena(const ConfigAssignment *a, void *field) {
+        if (!streq(a->value, "none") && (a->value[0] != '/' || strlen(a->value) >= PATH_MAX))
+                return config_complain(a, "\"%s\" is not a path for an arena: an absolute one would be, or none", a->value);
         return assign_string(field, a->value);
 }
 

@@ -18,6 +18,7 @@ void config_print_header(char buf[static CONFIG_HEADER_SIZE], ConfigSection sect
 int config_parse_node_name(const ConfigAssignment *a, void *field);
 int config_parse_bus_address(const ConfigAssignment *a, void *field);
 int config_parse_socket(const ConfigAssignment *a, void *field);
+int config_parse_arena(const ConfigAssignment *a, void *field);
 int config_parse_directory(const ConfigAssignment *a, void *field);
 int config_parse_namespace(const ConfigAssignment *a, void *field);
 int config_parse_domain_ref(const ConfigAssignment *a, void *field);

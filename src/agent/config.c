@@ -145,6 +145,7 @@ Config *config_free(Config *config) {
         free(config->bus_address);
         free(config->socket_path);
         free(config->state_directory);
+        free(config->arena);
         free(config);
         return NULL;
 }

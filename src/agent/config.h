@@ -62,6 +62,7 @@ typedef struct Config {
         char *socket_path;     /* or "none" */
         unsigned socket_mode;
         char *state_directory; /* NULL: nothing is kept */
+        char *arena;           /* or "none" */
         LogLevel log_level;
         LoopKind loop_kind;
         unsigned limits[_QUOTA_KIND_MAX];

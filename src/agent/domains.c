@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/arena.h"
 #include "agent/domains.h"
 #include "base/assert.h"
 #include "base/kv.h"
@@ -67,6 +68,21 @@ static int domains_add(Agent *agent, AgentDomain **ret, const char *name, Domain
         return 0;
 }
 
+/* Without an arena the agent serves the locks of its clients all the same, but not those of programs that need none. */
+static void domains_open_arena(Agent *agent, AgentDomain *ad) {
+        const char *path = agent->config->arena;
+        int r;
+
+        if (streq(path, "none"))
+                return;
+        r = arena_backend_new(&ad->backend, ad->backend, path);
+        if (r >= 0)
+                return;
+        ad->backend->info.detail = "the arena can't be used: programs with libtoozlocal are not seen";
+        log_warning_errno(r, "Domain node: can't use the arena %s: locks are those of D-Bus clients alone, and "
+                          "programs with libtoozlocal are not seen", path);
+}
+
 static int domains_open_node(Agent *agent) {
         AgentDomain *ad;
         int r;
@@ -78,6 +94,7 @@ static int domains_open_node(Agent *agent) {
         if (r < 0)
                 return log_error_errno(r, "Domain node: can't keep its tokens in %s",
                                        agent->config->state_directory ?: "(nowhere)");
+        domains_open_arena(agent, ad);
         return 0;
 }
 

@@ -33,6 +33,7 @@ static const struct option options[] = {
         { "state-directory", required_argument, NULL, ARG_KEY + 3 },
         { "log-level", required_argument, NULL, ARG_KEY + 4 },
         { "loop", required_argument, NULL, ARG_KEY + 5 },
+        { "arena", required_argument, NULL, ARG_KEY + 6 },
         {},
 };
 
@@ -47,6 +48,7 @@ static const struct {
         { "--state-directory=", "StateDirectory" },
         { "--log-level=", "LogLevel" },
         { "--loop=", "Loop" },
+        { "--arena=", "Arena" },
 };
 
 static void print_help(void) {
@@ -64,6 +66,7 @@ static void print_help(void) {
                "     --bus-address=ADDR    BusAddress=: a D-Bus address, or none\n"
                "     --socket=PATH         Socket=: where the same objects are served without a bus, or none\n"
                "     --state-directory=DIR StateDirectory=\n"
+               "     --arena=PATH          Arena=: shared memory with the locks of this host (default: $TOOZ_ARENA), or none\n"
                "     --log-level=LEVEL     LogLevel=: emerg, alert, crit, err, warning, notice, info, debug\n"
                "     --loop=KIND           Loop=: auto, io_uring, epoll (default: $TOOZ_LOOP)\n"
                "\n"
@@ -73,11 +76,13 @@ static void print_help(void) {
 
 /* 1: go on; 0: done, all is well; negative: the exit status, negated. */
 static int parse_arguments(int argc, char **argv, ConfigSource *source) {
-        const char *loop = getenv("TOOZ_LOOP");
+        const char *loop = getenv("TOOZ_LOOP"), *arena = getenv("TOOZ_ARENA");
         int c;
 
         if (!str_is_empty(loop))
                 config_source_override(source, "$TOOZ_LOOP", "Loop", loop);
+        if (!str_is_empty(arena))
+                config_source_override(source, "$TOOZ_ARENA", "Arena", arena);
 
         while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
                 switch (c) {

@@ -80,6 +80,7 @@ void reload_warn(const Config *old, const Config *now) {
         warn_if(!streq(old->socket_path, now->socket_path), "Socket=");
         warn_if(old->socket_mode != now->socket_mode, "SocketMode=");
         warn_if(!streq_ptr(old->state_directory, now->state_directory), "StateDirectory=");
+        warn_if(!streq(old->arena, now->arena), "Arena=");
         warn_if(old->loop_kind != now->loop_kind, "Loop=");
         list_foreach(d, &now->domains, ConfigDomain, link) {
                 other = config_find_domain(old, d->name);

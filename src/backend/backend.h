@@ -20,9 +20,13 @@ typedef struct BackendOps {
         /* Carry out and clear node->want / lock->want / session->want. */
         void (*node)(Backend *b, Node *node);
         void (*lock)(Backend *b, Lock *lock);
+        void (*place)(Backend *b, Place *place); /* NULL: never asked */
         void (*session)(Backend *b, Session *session);
         /* Answer with query_finish(), now or later. */
         void (*query)(Backend *b, Query *q);
+        /* Makes the reports that could be made at once. Called after what was wanted has been carried out, and again as
+         * long as it returns true. NULL: there never are any. */
+        bool (*report)(Backend *b);
         /* Stops: no new work; `stopped(b)` is true once nothing is in flight and the session is closed. */
         void (*stop)(Backend *b);
         bool (*stopped)(const Backend *b);

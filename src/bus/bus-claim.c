@@ -184,7 +184,7 @@ static void claim_refuse_call(BusClaim *bc, BusCaller *caller, sd_bus_message *c
 
         if (code != BUS_E_WOULD_BLOCK && code != BUS_E_TIMED_OUT)
                 bus_reply_error(caller, call, code, bus_error_text(code));
-        else if ((lock && lock_is_held(lock)) || bc->domain->kind == DOMAIN_NODE)
+        else if ((lock && lock_is_held(lock)) || (bc->domain->kind == DOMAIN_NODE && !bc->domain->locks.arena))
                 bus_reply_error(caller, call, code, bus_text_conflict(text, caller, bc->domain, bc->name));
         else if (bus_query_explain(caller, call, code, bc->domain, bc->name) < 0)
                 bus_reply_error(caller, call, code, bus_error_text(code));

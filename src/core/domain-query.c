@@ -78,14 +78,15 @@ static int query_add_local_lock(Query *q, const Lock *lock, const char *host, co
         return owner_info_fill(&info->first, first, host, clock);
 }
 
-static int domain_list_local(Domain *d, Query *q, const char *host, const Clock *clock) {
+int domain_list_local(Domain *d, Query *q, const char *host, uint64_t now, uint64_t realtime_now) {
+        const Clock clock = { now, realtime_now };
         const Lock *lock;
         int r;
 
         for (lock = lock_table_next(&d->locks, NULL); lock; lock = lock_table_next(&d->locks, lock)) {
                 if (lock->queue.n_holders == 0 && lock->queue.n_waiters == 0)
                         continue;
-                r = query_add_local_lock(q, lock, host, clock);
+                r = query_add_local_lock(q, lock, host, &clock);
                 if (r < 0)
                         return r;
         }
@@ -105,10 +106,10 @@ static int domain_break(Domain *d, const Query *q, uint64_t now, Effects *fx) {
 }
 
 void domain_query(Domain *d, Query *q, const char *host, uint64_t now, uint64_t realtime_now, Effects *fx) {
-        const Clock clock = { now, realtime_now };
+        bool alone = d->kind == DOMAIN_NODE && !d->locks.arena;
         int r;
 
-        if (d->kind != DOMAIN_NODE && !(q->kind == QUERY_LIST && q->flags & QUERY_LIST_LOCAL)) {
+        if (!alone && !(q->kind == QUERY_LIST && q->flags & QUERY_LIST_LOCAL)) {
                 effects_push(fx, &q->effect);
                 return;
         }
@@ -117,7 +118,7 @@ void domain_query(Domain *d, Query *q, const char *host, uint64_t now, uint64_t 
                 r = domain_query_local(d, q, host, now, realtime_now);
                 break;
         case QUERY_LIST:
-                r = domain_list_local(d, q, host, &clock);
+                r = domain_list_local(d, q, host, now, realtime_now);
                 break;
         case QUERY_BREAK:
                 r = domain_break(d, q, now, fx);

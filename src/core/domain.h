@@ -52,7 +52,9 @@ uint64_t domain_next_timer(const Domain *d);
 /* Asserts the invariants of all that is in it. Timers up to `now` must have run. */
 void domain_check(const Domain *d, uint64_t now);
 
-/* `node` answers from its table; a cluster passes the question on to its backend (EFFECT_QUERY). */
+/* `node` answers from its table; in an arena and in a cluster the backend is asked (EFFECT_QUERY). */
 void domain_query(Domain *d, Query *q, const char *host, uint64_t now, uint64_t realtime_now, Effects *fx);
 /* What this host knows: appends its holders and waiters of q->name. Backends use it. -ENOMEM. */
 int domain_query_local(Domain *d, Query *q, const char *host, uint64_t now, uint64_t realtime_now);
+/* The same of all locks. */
+int domain_list_local(Domain *d, Query *q, const char *host, uint64_t now, uint64_t realtime_now);

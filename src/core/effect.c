@@ -6,6 +6,7 @@
 static const char *const effect_kind_table[_EFFECT_KIND_MAX] = {
         [EFFECT_CLAIM] = "claim",
         [EFFECT_NODE] = "node",
+        [EFFECT_PLACE] = "place",
         [EFFECT_LOCK] = "lock",
         [EFFECT_SESSION] = "session",
         [EFFECT_QUERY] = "query",

@@ -18,6 +18,7 @@
 typedef enum EffectKind {
         EFFECT_CLAIM,      /* tell the owner of a claim: claim->news */
         EFFECT_NODE,       /* a node in the backend: node->want */
+        EFFECT_PLACE,      /* a place in the arena: place->want */
         EFFECT_LOCK,       /* the lock's directory in the backend: lock->want */
         EFFECT_SESSION,    /* the backend's session: session->want */
         EFFECT_QUERY,      /* ask the backend */

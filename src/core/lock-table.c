@@ -25,6 +25,7 @@ void lock_table_deinit(LockTable *t) {
         tooz_assert(t->n_held == 0 && t->n_waiting == 0);
         hash_foreach_safe(hh, t->by_name, lock, tmp) {
                 tenure_forget(&lock->tenure);
+                places_forget(&lock->places);
                 lock_free(lock);
         }
         tooz_assert(t->n_locks == 0 && t->n_remembered == 0);
@@ -85,7 +86,11 @@ int lock_table_request(LockTable *t, Claim *claim, const char *name, uint64_t wa
         lock_queue_append(&lock->queue, claim);
         t->n_waiting++;
         claim_set_deadline(t, claim, wait_deadline_usec);
-        claim_tell(claim, NEWS_QUEUED, fx);
+        /* In an arena that is told when it is known. */
+        if (t->arena)
+                claim->news |= NEWS_QUEUED;
+        else
+                claim_tell(claim, NEWS_QUEUED, fx);
         if (lock->queue.n_holders > 0 && lock_queue_next(&lock->queue) != claim)
                 lock_tell_contended(lock, fx);
         lock_settle(lock, now, fx);

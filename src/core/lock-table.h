@@ -42,6 +42,7 @@ struct LockTable {
         Session *session;    /* cluster: grants need it */
         TokenSource *tokens; /* node */
         int64_t realtime_offset_usec; /* node: wall clock less BOOTTIME, where new tokens start */
+        bool arena;          /* node: in an arena, where programs lock that need no agent */
         bool contact;        /* cluster: the session is up, and the locks have been told */
         bool refusing;       /* cluster: zxid regression, waits for an operator */
 };
@@ -86,6 +87,24 @@ void lock_table_on_watch_armed(LockTable *t, Node *node, bool armed, bool retry,
 void lock_table_on_hint(LockTable *t, Lock *lock, bool children, uint64_t now, Effects *fx);
 /* Reply to NODE_WANT_DELETE. true: it is gone; false: not known, to be repeated when there is contact. */
 void lock_table_on_deleted(LockTable *t, Node *node, bool gone, uint64_t now, Effects *fx);
+
+/* --- what the backend reports (node, in an arena) ----------------------------------------------- */
+
+void lock_table_on_place_waiting(LockTable *t, Place *place, uint64_t now, Effects *fx);
+void lock_table_on_place_held(LockTable *t, Place *place, const PlaceGrant *grant, uint64_t now, Effects *fx);
+/* Reply to PLACE_WANT_UPGRADE; NULL: somebody else waits for the same. */
+void lock_table_on_place_upgraded(LockTable *t, Place *place, const PlaceGrant *grant, uint64_t now, Effects *fx);
+/* Since when the first of others stands behind it, as of now; USEC_INFINITY: nobody does. Also the reply to
+ * PLACE_WANT_LOOK. */
+void lock_table_on_place_contended(LockTable *t, Place *place, uint64_t since_usec, uint64_t now, Effects *fx);
+/* Taken from us: who holds under it has lost, who waits gets another one. */
+void lock_table_on_place_lost(LockTable *t, Place *place, ClaimReason reason, uint64_t now, Effects *fx);
+/* There is none to be had. */
+void lock_table_on_place_refused(LockTable *t, Place *place, ClaimReason reason, uint64_t now, Effects *fx);
+/* Reply to PLACE_WANT_LEAVE */
+void lock_table_on_place_left(LockTable *t, Place *place, uint64_t now, Effects *fx);
+
+/* --- session ------------------------------------------------------------------------------------ */
 
 /* The session changed (domain.c calls it). SESSION_NEW and SESSION_RESUMED only after a write of ours has been
  * acknowledged on the new connection: listings are complete from then on. */

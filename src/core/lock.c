@@ -5,7 +5,8 @@
  * looks at all of them and does what follows. Nothing depends on the order in which facts came, so a lost reply, a
  * late event and a repeated one need no code of their own.
  *
- * In `node` the local queue is the whole truth: lock_settle() grants as far as it allows.
+ * In `node` the local queue is the whole truth: lock_settle() grants as far as it allows. Where programs without an
+ * agent lock beside us, in an arena, lock-place.c decides.
  *
  * In a cluster a local claim is granted when all of this is true:
  *   - the queue allows it;
@@ -51,6 +52,7 @@ int lock_new(Lock **ret, LockTable *table, const char *name) {
         lock->table = table;
         lock_queue_init(&lock->queue);
         tenure_init(&lock->tenure);
+        places_init(&lock->places);
         heap_node_init(&lock->timer);
         list_link_init(&lock->memory);
         effect_init(&lock->effect, EFFECT_LOCK);
@@ -83,6 +85,7 @@ Lock *lock_free(Lock *lock) {
         effect_cancel(&lock->effect);
         lock_queue_deinit(&lock->queue);
         tenure_deinit(&lock->tenure);
+        places_deinit(&lock->places);
         free(lock->name);
         free(lock);
         return NULL;
@@ -156,10 +159,12 @@ void lock_tell_contended(Lock *lock, Effects *fx) {
                         claim_tell(c, NEWS_CONTENDED, fx);
 }
 
-static uint64_t lock_next_token(Lock *lock, uint64_t now) {
+static uint64_t lock_next_token(Lock *lock, uint64_t now, Effects *fx) {
         LockTable *t = lock->table;
         Node *force = lock->tenure.force;
 
+        if (lock->table->arena)
+                return lock_place_take_token(lock, fx);
         if (!lock_is_cluster(lock))
                 return token_source_next(t->tokens, lock->token_last,
                                          (uint64_t) ((int64_t) now + t->realtime_offset_usec) * NSEC_PER_USEC);
@@ -174,7 +179,7 @@ static void lock_grant(Lock *lock, Claim *claim, uint64_t now, Effects *fx) {
 
         heap_remove(&lock->table->claim_timers, &claim->timer);
         lock_queue_grant(&lock->queue, claim);
-        claim->token = lock->token_last = lock_next_token(lock, now);
+        claim->token = lock->token_last = lock_next_token(lock, now, fx);
         claim->epoch = lock_is_cluster(lock) ? lock->table->session->epoch : 0;
         if (upgrade) {
                 claim->convert_reason = REASON_NONE;
@@ -216,12 +221,20 @@ static bool lock_force_serves(const Lock *lock, uint64_t now) {
 }
 
 static bool lock_may_grant(const Lock *lock, uint64_t now) {
+        if (lock->table->arena)
+                return lock_place_may_grant(lock);
         if (!lock_is_cluster(lock))
                 return true;
         return lock_table_may_grant(lock->table, now) && lock_force_serves(lock, now);
 }
 
-static void lock_grant_all(Lock *lock, uint64_t now, Effects *fx) {
+static bool lock_has_foreign(const Lock *lock) {
+        const Place *force = lock->places.force;
+
+        return lock->tenure.foreign_waits || (force && force->foreign_usec != USEC_INFINITY);
+}
+
+void lock_grant_all(Lock *lock, uint64_t now, Effects *fx) {
         ListLink *last = list_last(&lock->queue.holders), *new;
         Claim *claim;
 
@@ -229,7 +242,7 @@ static void lock_grant_all(Lock *lock, uint64_t now, Effects *fx) {
                 lock_grant(lock, claim, now, fx);
 
         /* Those who wait behind arrived before the new holders could be told of them. */
-        if (!lock_queue_head(&lock->queue) && !lock->tenure.foreign_waits)
+        if (!lock_queue_head(&lock->queue) && !lock_has_foreign(lock))
                 return;
         new = last ? list_next(&lock->queue.holders, last) : list_first(&lock->queue.holders);
         for (; new; new = list_next(&lock->queue.holders, new)) {
@@ -443,7 +456,7 @@ static void lock_settle_cluster(Lock *lock, uint64_t now, Effects *fx) {
 static void lock_retire(Lock *lock) {
         LockTable *t = lock->table;
         bool idle = lock->queue.n_holders == 0 && lock->queue.n_waiters == 0 && list_is_empty(&lock->tenure.nodes) &&
-                    !lock->tenure.listing;
+                    !lock->tenure.listing && list_is_empty(&lock->places.list);
 
         if (!idle) {
                 if (list_is_linked(&lock->memory)) {
@@ -468,6 +481,8 @@ void lock_check(const Lock *lock) {
 
         lock_queue_check(&lock->queue);
         tenure_check(t);
+        if (lock->table->arena)
+                lock_check_places(lock);
         if (!lock_is_cluster(lock))
                 return;
         /* Without a node of this session in force nobody holds. */
@@ -492,7 +507,9 @@ void lock_check_waits(const Lock *lock, uint64_t now) {
 }
 
 void lock_settle(Lock *lock, uint64_t now, Effects *fx) {
-        if (lock_is_cluster(lock))
+        if (lock->table->arena)
+                lock_settle_places(lock, now, fx);
+        else if (lock_is_cluster(lock))
                 lock_settle_cluster(lock, now, fx);
         else
                 lock_grant_all(lock, now, fx);

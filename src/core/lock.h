@@ -10,6 +10,7 @@
 #include "base/heap.h"
 #include "core/claim.h"
 #include "core/lock-queue.h"
+#include "core/place.h"
 #include "core/tenure.h"
 
 typedef struct LockTable LockTable;
@@ -26,6 +27,7 @@ struct Lock {
         UT_hash_handle hh; /* in table->by_name */
         LockQueue queue;
         Tenure tenure; /* empty in `node` */
+        Places places; /* `node` in an arena */
         HeapNode timer;
 
         uint64_t token_last; /* of the last grant on this host */
@@ -67,6 +69,15 @@ void lock_check(const Lock *lock);
 void lock_check_waits(const Lock *lock, uint64_t now);
 /* Cluster: is there contact, known to be good until the deadline? */
 bool lock_table_may_grant(const LockTable *t, uint64_t now);
+
+/* Grants what may be granted now. */
+void lock_grant_all(Lock *lock, uint64_t now, Effects *fx);
+
+/* In an arena (lock-place.c). */
+bool lock_place_may_grant(const Lock *lock);
+uint64_t lock_place_take_token(Lock *lock, Effects *fx);
+void lock_settle_places(Lock *lock, uint64_t now, Effects *fx);
+void lock_check_places(const Lock *lock);
 
 /* Takes a claim off the queue into a terminal state, and tells its owner. `died`: a holder did not release. */
 void lock_end_claim(Lock *lock, Claim *claim, ClaimState state, ClaimReason reason, bool died, Effects *fx);

@@ -182,6 +182,8 @@ static void apply(Host *h, Effect *effect) {
         case EFFECT_NODE:
                 ops->node(h->backend, container_of(effect, Node, effect));
                 break;
+        case EFFECT_PLACE:
+                assert_not_reached();
         case EFFECT_LOCK:
                 ops->lock(h->backend, container_of(effect, Lock, effect));
                 break;

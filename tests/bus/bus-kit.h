@@ -53,6 +53,7 @@ static inline void world_on_apply(LoopHook *hook) {
                         /* The test answers it. */
                         break;
                 case EFFECT_NODE:
+                case EFFECT_PLACE:
                 case EFFECT_LOCK:
                 case EFFECT_SESSION:
                 case _EFFECT_KIND_MAX:

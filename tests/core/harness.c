@@ -63,6 +63,16 @@ static void carry_out_lock(Harness *h, Lock *lock) {
         lock->want = 0;
 }
 
+static void carry_out_place(Harness *h, Place *place) {
+        Request *r = request_add(h, REQUEST_PLACE, place->lock->name);
+
+        cr_assert_neq(place->want, 0);
+        r->place = place;
+        r->mode = place->mode;
+        r->record_died = place->record_died;
+        r->want = TAKE(place->want, 0);
+}
+
 static void carry_out_session(Harness *h, Session *s) {
         unsigned want = s->want;
 
@@ -100,6 +110,9 @@ static void carry_out(Harness *h, Effect *e) {
                 break;
         case EFFECT_NODE:
                 carry_out_node(h, container_of(e, Node, effect));
+                break;
+        case EFFECT_PLACE:
+                carry_out_place(h, container_of(e, Place, effect));
                 break;
         case EFFECT_LOCK:
                 carry_out_lock(h, container_of(e, Lock, effect));

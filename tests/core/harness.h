@@ -24,6 +24,7 @@ typedef enum RequestKind {
         REQUEST_HEARTBEAT,
         REQUEST_REPLACE,
         REQUEST_QUERY,
+        REQUEST_PLACE,
         _REQUEST_KIND_MAX,
 } RequestKind;
 
@@ -40,6 +41,8 @@ typedef struct Request {
         bool watch; /* REQUEST_LIST: leave a watch */
         bool record_died;
         bool clear_died;
+        Place *place; /* REQUEST_PLACE */
+        unsigned want;
 } Request;
 
 typedef struct TestClaim {

@@ -44,6 +44,7 @@ WRAP(log_level, LogLevel);
 WRAP(name_error, NameError);
 WRAP(name_form, NameForm);
 WRAP(node_state, NodeState);
+WRAP(place_state, PlaceState);
 WRAP(previous, Previous);
 WRAP(query_kind, QueryKind);
 WRAP(quota_kind, QuotaKind);
@@ -65,6 +66,7 @@ static const Table tables[] = {
         ROW(name_error, _NAME_ERROR_MAX),
         ROW(name_form, _NAME_FORM_MAX),
         ROW(node_state, _NODE_STATE_MAX),
+        ROW(place_state, _PLACE_STATE_MAX),
         ROW(previous, _PREVIOUS_MAX),
         ROW(query_kind, _QUERY_KIND_MAX),
         ROW(quota_kind, _QUOTA_KIND_MAX),

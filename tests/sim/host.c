@@ -209,6 +209,7 @@ static void carry_out(Host *h, Effect *e) {
         case EFFECT_SESSION:
                 carry_out_session(h, container_of(e, Session, effect));
                 break;
+        case EFFECT_PLACE:
         case EFFECT_QUERY:
         case EFFECT_QUERY_DONE:
         case _EFFECT_KIND_MAX:

@@ -23,7 +23,7 @@ class Agent:
     """One agent, which may be killed, stopped and started again on the same state."""
 
     def __init__(self, scratch, history, name, url=None, session_sec=SESSION_SEC, tick_msec=200, config="",
-                 bus=None, arguments=(), wait_for_contact=True, log_level="debug"):
+                 bus=None, arguments=(), wait_for_contact=True, log_level="debug", manager=None):
         self.name = name
         self.scratch = scratch
         self.history = history
@@ -31,6 +31,7 @@ class Agent:
         self.socket = scratch(f"{name}.agent.sock")
         self.log = scratch(f"{name}.log")
         self.state = scratch.make(f"{name}.state")
+        self.arena = scratch(f"{name}.arena")
         self.url = url
         text = (f"[Agent]\nBusAddress={self.bus.address}\nSocket={self.socket}\nStateDirectory={self.state}\n"
                 f"NodeName={name}\n")
@@ -38,9 +39,10 @@ class Agent:
             text += (f"\n[Domain cluster]\nURL={url}\nSessionTimeoutSec={session_sec:g}\n"
                      f"TickSec={tick_msec}ms\n")
         self.config = scratch.write(f"{name}.conf", f"{text}\n{config}")
-        self.arguments = [f"--log-level={log_level}", *arguments]
+        self.arguments = [f"--log-level={log_level}", f"--arena={self.arena}", *arguments]
         self.clients = []
         self.process = None
+        self.manager = manager
         self.idle_fds = None
         self.wait_for_contact = wait_for_contact and bool(url)
         self.start()
@@ -51,7 +53,11 @@ class Agent:
                 ([f"--loop={loop}"] if loop else []) + self.arguments)
 
     def start(self):
-        self.process = Process(self.command(), self.log, name=f"agent {self.name}")
+        managed = {}
+        if self.manager:
+            managed = {"env": self.manager.env(), "preexec": self.manager.place_fds, "pass_fds": self.manager.fds()}
+        command = self.manager.wrap(self.command()) if self.manager else self.command()
+        self.process = Process(command, self.log, name=f"agent {self.name}", **managed)
         wait_for(self._ready, f"agent {self.name} to serve:\n{self.process.tail()}")
         if self.wait_for_contact:
             self.wait_state("up")

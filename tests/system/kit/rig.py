@@ -11,6 +11,8 @@ from .base import Scratch, wait_for
 from .bus import Bus
 from .ctl import Ctl
 from .history import History
+from .holder import Holder
+from .manager import Manager
 from .proxy import Proxy
 from .remote import Remote
 from .workload import Workload
@@ -72,6 +74,13 @@ class Rig:
         remote = Remote(self.scratch, self.history, agent, name, uid, direct)
         self.remotes.append(remote)
         return remote
+
+    def holder(self, agent, name, mode="exclusive", *more):
+        """A program that locks in the arena by itself."""
+        return Holder(self.scratch, agent, name, mode, *more)
+
+    def manager(self):
+        return Manager(self.scratch)
 
     def ctl(self, agent, *arguments, **options):
         """toozctl in a process of its own."""
