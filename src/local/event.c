@@ -30,6 +30,7 @@ _public_ int tooz_local_lock_start(tooz_local_lock *lock, tooz_lock_mode mode) {
         r = local_actor_get(&actor, lock->shm);
         if (r < 0)
                 return r;
+        lock->hold.deadline_usec = UINT64_MAX;
         return begun(lock, local_start(lock, actor, mode == TOOZ_LOCK_SHARED, true));
 }
 

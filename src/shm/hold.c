@@ -33,11 +33,19 @@ static void journal_set(ShmHold *h, ShmPhase phase) {
         atom_store(h->seat->journal, h->place | SHM_J(phase));
 }
 
-/* An agent has others to serve. */
-static int guard(ShmHold *h) {
+/* To take a place: as long as the caller wants to wait at all. */
+static int guard_enter(ShmHold *h) {
         uint64_t deadline = h->actor->delegated ? shm_now() + SHM_AGENT_PATIENCE_USEC : h->deadline_usec;
 
         return shm_guard_lock(h->arena, h->slot, h->place, h->seat->ref, deadline);
+}
+
+/* To leave one, or to see what became of it: others count on that, whatever the caller's deadline is. An agent has others
+ * to serve, though. */
+static int guard_again(ShmHold *h) {
+        uint64_t patience = h->actor->delegated ? SHM_AGENT_PATIENCE_USEC : SHM_GUARD_PATIENCE_USEC;
+
+        return shm_guard_lock(h->arena, h->slot, h->place, h->seat->ref, shm_now() + patience);
 }
 
 static void hold_end(ShmHold *h) {
@@ -51,7 +59,7 @@ static void hold_end(ShmHold *h) {
 static void flush_watchers(ShmHold *h) {
         uint32_t value = atom_load(h->seat->live);
 
-        if (!(value & FUTEX_WAITERS) || h->actor->delegated)
+        if (!(value & FUTEX_WAITERS) || h->actor->delegated || bug("shm-no-flush"))
                 return;
         (void) atom_cas(h->seat->live, &value, value & ~FUTEX_WAITERS);
         shm_futex_wake(h->seat->live);
@@ -250,7 +258,7 @@ static int start_seated(ShmHold *h, bool queue) {
         h->gave = false;
         if (r != -EAGAIN)
                 return r;
-        r = guard(h);
+        r = guard_enter(h);
         if (r < 0)
                 return queue ? r : -EAGAIN;
         r = take_or_queue(h, queue);
@@ -327,14 +335,23 @@ static int upgraded(ShmHold *h, int r) {
         return r;
 }
 
-/* The guard is not to be had: whoever has it is stopped, or the arena is damaged. We go without it; those who waited
- * behind us find out that we do not wait any more. */
+/* The guard is not to be had: whoever has it is stopped, or the arena is damaged. We go without it, and who stands behind
+ * us finds out that we do not wait any more. */
+static void leave_unguarded(ShmHold *h) {
+        uint32_t next = atom_load(&h->seat->entry->next);
+
+        shm_take_undo(h);
+        hold_end(h);
+        if (next)
+                shm_ring(h->arena, next);
+}
+
 static int resume_failed(ShmHold *h, int error) {
         if (h->state == SHM_HOLD_UPGRADING) {
                 shm_take_undo(h);
                 return upgraded(h, error);
         }
-        hold_end(h);
+        leave_unguarded(h);
         return error;
 }
 
@@ -343,7 +360,7 @@ int shm_hold_resume(ShmHold *h) {
         int r;
 
         tooz_assert(upgrading || h->state == SHM_HOLD_WAITING);
-        r = guard(h);
+        r = guard_again(h);
         if (r < 0)
                 return resume_failed(h, r);
         shm_watch_begin(h);
@@ -371,7 +388,7 @@ static void cancel_waiting(ShmHold *h) {
                 (void) atom_and(&h->slot->word, ~(SHM_W_HAND | SHM_W_WOKEN));
                 (void) shm_queue_set_hand(h->arena, h->slot, 0);
         }
-        if (next)
+        if (next && !bug("shm-no-next-bell"))
                 shm_ring(h->arena, next);
 }
 
@@ -379,7 +396,7 @@ void shm_hold_cancel(ShmHold *h) {
         bool upgrading = h->state == SHM_HOLD_UPGRADING, guarded;
 
         tooz_assert(upgrading || h->state == SHM_HOLD_WAITING);
-        guarded = guard(h) >= 0;
+        guarded = guard_again(h) >= 0;
         if (upgrading) {
                 shm_take_undo(h);
                 journal_set(h, SHM_SH);
@@ -389,10 +406,13 @@ void shm_hold_cancel(ShmHold *h) {
         if (guarded)
                 shm_guard_unlock(h->slot);
         shm_queue_pass(h->arena, h->slot);
-        if (!upgrading) {
-                flush_watchers(h);
+        if (upgrading)
+                return;
+        flush_watchers(h);
+        if (guarded)
                 hold_end(h);
-        }
+        else
+                leave_unguarded(h);
 }
 
 /* --- releasing -------------------------------------------------------------------------------------- */
@@ -485,7 +505,7 @@ int shm_hold_convert(ShmHold *h, bool shared, bool queue) {
         tooz_assert(h->state == SHM_HOLD_HELD && h->shared != shared);
         if (shared)
                 return downgrade(h);
-        r = guard(h);
+        r = guard_enter(h);
         if (r < 0)
                 return queue ? r : -EAGAIN;
         shm_watch_begin(h);
@@ -621,7 +641,7 @@ int shm_hold_break(ShmHold *h, ShmActor *actor, uint64_t token) {
                 return r;
         shm_hold_sit(h, actor, seat);
         journal_set(h, SHM_GUARD);
-        r = guard(h);
+        r = guard_again(h);
         if (r >= 0) {
                 r = break_writer(h, token);
                 if (r < 0)

@@ -47,6 +47,7 @@
 #define SHM_STANDING_USEC UINT64_C(50000)
 
 /* See hold.c. */
+#define SHM_GUARD_PATIENCE_USEC UINT64_C(5000000)
 #define SHM_NET_USEC UINT64_C(1000000)
 
 typedef enum ShmHoldState {

@@ -11,7 +11,6 @@
 /* Who finds the guard taken for longer naps: its holder is not running. It may be dead, and that is looked at then. */
 #define GUARD_NAP_USEC 1000u
 #define GUARD_MIN_USEC 2000u
-#define GUARD_MAX_USEC 5000000u
 
 /* --- guard ------------------------------------------------------------------------------------------ */
 
@@ -29,9 +28,7 @@ static void guard_nap(ShmSlot *slot, uint32_t value) {
 }
 
 static uint64_t patience(uint64_t deadline_usec) {
-        uint64_t now = shm_now();
-
-        return MIN(MAX(deadline_usec, now + GUARD_MIN_USEC), now + GUARD_MAX_USEC);
+        return MAX(deadline_usec, shm_now() + GUARD_MIN_USEC);
 }
 
 int shm_guard_lock(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t self, uint64_t deadline_usec) {

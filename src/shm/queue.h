@@ -18,7 +18,7 @@
 #include "shm/atom.h"
 
 /* `self`: an entry of the caller, whose journal names the slot. 0, or -ETIMEDOUT: it was not free until the deadline, nor
- * for 2 ms, or it was not for 5 s. Then its holder is stopped, or the arena is damaged. */
+ * for 2 ms. Then its holder does not run, or the arena is damaged. */
 int shm_guard_lock(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t self, uint64_t deadline_usec);
 void shm_guard_unlock(ShmSlot *slot);
 

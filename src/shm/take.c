@@ -254,7 +254,7 @@ void shm_take_undo(ShmHold *h) {
         uint64_t w = atom_load(&h->slot->word);
 
         do {
-                if (owner_of(w) != h->seat->ref)
+                if (owner_of(w) != h->seat->ref || bug("shm-no-undo"))
                         return;
         } while (!atom_cas(&h->slot->word, &w, w & ~(SHM_W_OWNER | SHM_W_DRAIN)));
 }

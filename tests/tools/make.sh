@@ -12,7 +12,11 @@ cd "$top" || exit 1
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 jobs=${JOBS:-$(nproc)}
 logs=$top/build/logs
-units='tests/(base|loop|core|backend|bus|agent|client|ctl)/'
+units='tests/(base|shm|local|loop|core|backend|bus|agent|client|ctl)/'
+# Those of them that the loop makes no difference to
+loopless='tests/(base|shm|local|core)/'
+# Locks in shared memory under every schedule and kill: once, in the build that is installed.
+killers='tests/model/|tests/local/test-(damaged|kill|scribble|step|tsan)$|tests/local/test-tsan.sh$'
 checks='tests/tools/'
 # Runs other tests on a build with the switches of the bugs that they must see.
 seeded=tests/system/test-seeded-bugs.py
@@ -150,6 +154,15 @@ without() {
         sed "s|\($1\) ||"
 }
 
+# units FOLDER: without those that kill
+units() {
+        make -s -C "$1" print-tests | tr ' ' '\n' | grep -E "^($units)" | grep -vE "^($killers)" | tr '\n' ' '
+}
+
+units_with_loop() {
+        units "$1" | tr ' ' '\n' | grep -vE "^($loopless)" | tr '\n' ' '
+}
+
 # The quick half of the system tests.
 smoke() {
         sed -e '/^#/d' -e '/^$/d' -e 's|^|tests/system/|' tests/system/smoke | tr '\n' ' '
@@ -265,12 +278,13 @@ target_check() {
 target_test() {
         ready
         run "checks of the house" build "$jobs" "$(tests build "$checks")"
-        run "units on io_uring" build "$jobs" "$(tests build "$units")"
+        run "units on io_uring" build "$jobs" "$(units build)"
+        run "locks in shared memory: every schedule, kills" build "$jobs" "$(tests build "$killers")"
         run "system on io_uring" build "$system_jobs" "$(tests build tests/system/ | without "$seeded")"
-        run "units on epoll" build "$jobs" "$(tests build "$units")" TOOZ_LOOP=epoll
+        run "units on epoll" build "$jobs" "$(units_with_loop build)" TOOZ_LOOP=epoll
         run "system smoke on epoll" build "$system_jobs" "$(smoke)" TOOZ_LOOP=epoll
         ready_asan
-        run "units with sanitizers" build-asan "$jobs" "$(tests build-asan "$units")"
+        run "units with sanitizers" build-asan "$jobs" "$(units build-asan)"
         run "fuzzers with sanitizers" build-asan "$jobs" "$(tests build-asan tests/fuzz/)" FUZZ_SECONDS=10
         run "system smoke with sanitizers" build-asan "$system_jobs" "$(smoke)"
         run "seeded bugs are seen" build-asan 1 "$seeded"
@@ -280,16 +294,25 @@ target_test() {
 target_check_long() {
         ready
         run "everything on io_uring" build "$system_jobs" "$(tests build .)"
-        run "everything on epoll" build "$system_jobs" "$(tests build "$units|tests/system/")" TOOZ_LOOP=epoll
+        run "everything on epoll" build "$system_jobs" "$(units_with_loop build) $(tests build tests/system/)" TOOZ_LOOP=epoll
+        stage "10,000 kills" build/tests/local/test-kill --kills 10000 || failed=$((failed + 1))
+        stage "a kill at every instruction" build/tests/local/test-step --long || failed=$((failed + 1))
+        stage "every schedule, longer" build/tests/model/check-model --long || failed=$((failed + 1))
         ready_asan
-        run "everything with sanitizers" build-asan "$system_jobs" "$(tests build-asan "$units|tests/system/")"
+        run "everything with sanitizers" build-asan "$system_jobs" "$(units build-asan) $(tests build-asan tests/system/)"
+        finish
+}
+
+target_check_model() {
+        ready
+        run "every schedule" build "$jobs" "$(tests build tests/model/)"
         finish
 }
 
 target_check_sanitize() {
         need_packages build test zookeeper
         ready_asan
-        run "everything with sanitizers" build-asan "$system_jobs" "$(tests build-asan "$units|tests/system/")"
+        run "everything with sanitizers" build-asan "$system_jobs" "$(units build-asan) $(tests build-asan tests/system/)"
         finish
 }
 
@@ -310,7 +333,7 @@ target_coverage() {
         need_packages build test zookeeper coverage
         ready_in build-coverage --enable-coverage
         find build-coverage -name '*.gcda' -delete
-        run "units" build-coverage "$jobs" "$(tests build-coverage "$units")"
+        run "units" build-coverage "$jobs" "$(units build-coverage)"
         run "system" build-coverage "$system_jobs" "$(tests build-coverage tests/system/)"
         gcovr --root . --filter src/ build-coverage --print-summary --html-details build-coverage/coverage.html
         say "pages: build-coverage/coverage.html"
@@ -327,7 +350,7 @@ target_bench() {
 target_dist() {
         ready
         stage "archive, built and tested on its own" make -C build -j"$jobs" distcheck \
-                TESTS="$(tests build "$units|$checks")" || exit
+                TESTS="$(units build) $(tests build "$checks")" || exit
         ls build/tooz-*.tar.xz
 }
 
@@ -342,7 +365,7 @@ target_clean() {
 }
 
 case ${1:-} in
-all | demo | test | check | check-long | check-sanitize | check-style | fuzz | coverage | bench | dist | install | clean)
+all | demo | test | check | check-long | check-model | check-sanitize | check-style | fuzz | coverage | bench | dist | install | clean)
         "target_${1//-/_}"
         ;;
 *)
