@@ -30,7 +30,8 @@ _public_ int tooz_local_lock_start(tooz_local_lock *lock, tooz_lock_mode mode) {
         r = local_actor_get(&actor, lock->shm);
         if (r < 0)
                 return r;
-        lock->hold.deadline_usec = UINT64_MAX;
+        /* It does not wait for its turn here, but for the guard it must. */
+        lock->hold.deadline_usec = shm_now() + SHM_GUARD_PATIENCE_USEC;
         return begun(lock, local_start(lock, actor, mode == TOOZ_LOCK_SHARED, true));
 }
 

@@ -62,8 +62,8 @@ typedef enum ShmPhase {
  * Free and unwanted is the generation alone: then one CAS takes it, and one gives it back. */
 
 #define SHM_W_OWNER UINT64_C(0x000fffff)   /* number of an entry, from 1; 0: nobody holds it exclusively */
-#define SHM_W_WAIT UINT64_C(0x01000000)    /* somebody waits, and is to be told of a release */
-#define SHM_W_WOKEN UINT64_C(0x02000000)   /* the head has been woken and has not looked yet */
+#define SHM_W_WAIT UINT64_C(0x01000000)    /* the queue is not empty: who releases looks after it */
+#define SHM_W_WOKEN UINT64_C(0x02000000)   /* the head has been woken and has not looked yet, or looks by itself */
 #define SHM_W_HAND UINT64_C(0x04000000)    /* the head has waited for long: nobody may overtake it */
 #define SHM_W_DIED UINT64_C(0x08000000)    /* a holder died, and nobody marked it consistent */
 #define SHM_W_READ UINT64_C(0x10000000)    /* there may be readers: they stand in the journals alone */
@@ -120,6 +120,7 @@ typedef enum ShmBlockState {
 typedef struct ShmEntry {
         _Atomic uint64_t ticket;     /* place in the queue */
         _Atomic uint64_t since_usec; /* in the queue since, CLOCK_MONOTONIC */
+        _Atomic uint64_t clock_usec; /* it looks by itself then, at the latest; 0: not. Under the guard */
         _Atomic uint64_t token;      /* delegated: of the claim that it serves; 0: that of the slot */
         _Atomic uint32_t next;       /* in the queue; under the guard */
         _Atomic uint32_t prev;
@@ -189,13 +190,13 @@ static_assert(offsetof(ShmSlot, guard) == 64, "");
 static_assert(offsetof(ShmSlot, hash) == 128, "");
 static_assert(offsetof(ShmSlot, name) == 144, "");
 static_assert(SHM_NAME_INLINE + SHM_NAME_PARTNER >= SHM_NAME_MAX, "");
-static_assert(sizeof(ShmEntry) == 32, "");
+static_assert(sizeof(ShmEntry) == 40, "");
 static_assert(sizeof(ShmLive) == 64, "");
 static_assert(offsetof(pthread_mutex_t, __data.__lock) == 0, "the kernel and waiters look at the first word");
 static_assert(offsetof(ShmBlock, journal) == 64, "");
 static_assert(offsetof(ShmBlock, entries) == 320, "");
-static_assert(offsetof(ShmBlock, live) == 1344, "");
-static_assert(sizeof(ShmBlock) == 3392, "");
+static_assert(offsetof(ShmBlock, live) == 1600, "");
+static_assert(sizeof(ShmBlock) == 3648, "");
 static_assert(SHM_BLOCKS_OFFSET % 64 == 0 && SHM_SLOTS_OFFSET % 64 == 0, "");
 static_assert(SHM_BLOCKS_MAX * SHM_ENTRIES < SHM_W_OWNER, "every entry has a number");
 static_assert(SHM_SLOTS_MAX <= SHM_J_SLOT, "every slot has a number");

@@ -114,9 +114,11 @@ static void note_since(ShmSlot *slot) {
         atom_store(&slot->since_token, token);
 }
 
-/* A reader is watched by whoever drains, and for a moment also by a head that an upgrade has pushed back. If it dies
- * just then, and of the two the one that the kernel woke is killed before it wakes the other: nobody knows. So the two
- * look again after a while, whatever happens. Tests of anything else do without. */
+/* Two deaths that fall into one moment can leave a waiter asleep: of two who wait on the word of one thread when it dies,
+ * the kernel wakes one, and if that one is killed before it wakes the other, nobody knows. They are two when an upgrade
+ * has pushed a head back that watches the same readers, or when somebody who was rung is still on its way into its sleep
+ * while the entry that it watched serves another lock. So a head looks again after a while, whatever happens. Tests of
+ * anything else do without. */
 static uint64_t net(void) {
         return bug_any() ? UINT64_MAX : shm_now() + SHM_NET_USEC;
 }
@@ -128,20 +130,20 @@ static bool stands_behind(const ShmHold *h, uint32_t prev) {
         return e && atom_load(&e->next) == h->seat->ref && shm_queue_has(atom_load(journal), h->place);
 }
 
-/* A head that was woken in vain wants no bell any more: it looks by itself, until its time has come. Meanwhile the word
- * looks as if nobody waited, and those who run have their fast path. */
+/* A head that was woken in vain wants no bell any more: it looks by itself, until its time has come. WOKEN says that
+ * nobody need ring. */
 static void be_quiet(ShmHold *h) {
         uint64_t now = shm_now();
 
         h->quiet = true;
-        h->until_usec = MIN(h->until_usec, now + SHM_QUIET_USEC);
+        h->until_usec = bug("shm-no-clock") ? UINT64_MAX : MIN(h->until_usec, now + SHM_QUIET_USEC);
         atom_store(&h->slot->hot_usec, now + SHM_HOT_USEC);
-        (void) atom_and(&h->slot->word, ~(SHM_W_WAIT | SHM_W_WOKEN));
+        (void) atom_or(&h->slot->word, SHM_W_WOKEN);
 }
 
 /* Who took it takes itself out of the queue, and the next one becomes its head. Behind a reader that one has to look:
  * it may read too, and a writer must claim the word before more readers do. Behind a writer it sleeps on, since it
- * watches the same entry, and its clock is set; unless it has been waiting for so long that it was. */
+ * watches the same entry; but it must have a clock, to ask for its turn. */
 static void leave_queue(ShmHold *h) {
         uint32_t next = atom_load(&h->seat->entry->next);
         uint64_t now = shm_now();
@@ -149,8 +151,11 @@ static void leave_queue(ShmHold *h) {
         if (!h->shared)
                 journal_set(h, SHM_X);
         shm_queue_unlink(h->arena, h->slot, h->place, h->seat->ref);
-        if (next && (shm_queue_set_hand(h->arena, h->slot, now) || h->shared))
-                shm_ring(h->arena, next);
+        if (next) {
+                shm_queue_set_hand(h->arena, h->slot, now);
+                if (h->shared || atom_load(&shm_entry(h->arena, next)->clock_usec) == 0)
+                        shm_ring(h->arena, next);
+        }
         atom_store(&h->slot->wait_usec_total, atom_load(&h->slot->wait_usec_total) + now - h->queued_usec);
 }
 
@@ -197,7 +202,7 @@ static int look_as_head(ShmHold *h) {
         return r;
 }
 
-static int look_waiting(ShmHold *h) {
+static int look_behind(ShmHold *h) {
         uint64_t due = h->queued_usec + SHM_OVERTAKE_USEC;
         uint32_t prev;
 
@@ -221,6 +226,15 @@ static int look_waiting(ShmHold *h) {
         return -EBADMSG;
 }
 
+/* Who becomes head while it sleeps has the clock that it set here. */
+static int look_waiting(ShmHold *h) {
+        int r = look_behind(h);
+
+        if (r == -EINPROGRESS)
+                atom_store(&h->seat->entry->clock_usec, h->until_usec == UINT64_MAX ? 0 : h->until_usec);
+        return r;
+}
+
 /* Under the guard */
 static int take_or_queue(ShmHold *h, bool queue) {
         int r;
@@ -233,9 +247,9 @@ static int take_or_queue(ShmHold *h, bool queue) {
         note_since(h->slot);
         if (!queue)
                 return -EAGAIN;
-        h->queued_usec = shm_now();
         h->quiet = h->handed = false;
         shm_queue_append(h->arena, h->slot, h->place, h->seat->ref, h->shared);
+        h->queued_usec = atom_load(&h->seat->entry->since_usec);
         return look_waiting(h);
 }
 
@@ -321,7 +335,6 @@ static int resume_waiting(ShmHold *h) {
 static int upgraded(ShmHold *h, int r) {
         if (r == 0) {
                 h->shared = false;
-                journal_set(h, SHM_X);
                 hold_granted(h);
         } else if (r == -EINPROGRESS) {
                 h->state = SHM_HOLD_UPGRADING;
@@ -386,9 +399,9 @@ static void cancel_waiting(ShmHold *h) {
         shm_queue_unlink(h->arena, h->slot, h->place, h->seat->ref);
         if (head) {
                 (void) atom_and(&h->slot->word, ~(SHM_W_HAND | SHM_W_WOKEN));
-                (void) shm_queue_set_hand(h->arena, h->slot, 0);
+                shm_queue_set_hand(h->arena, h->slot, 0);
         }
-        if (next && !bug("shm-no-next-bell"))
+        if (next)
                 shm_ring(h->arena, next);
 }
 
@@ -417,24 +430,33 @@ void shm_hold_cancel(ShmHold *h) {
 
 /* --- releasing -------------------------------------------------------------------------------------- */
 
+/* Whoever overtakes looks at the clock now and then: the head may be waiting for the very processor that it runs on. */
+static bool is_overdue(ShmHold *h, uint64_t w) {
+        if (!(w & SHM_W_WAIT) || w & SHM_W_HAND || ++h->n_past % SHM_PAST_LOOK != 0)
+                return false;
+        return shm_now() >= atom_load(&h->slot->hand_usec);
+}
+
 /* Leaves the word, with `add` in it, and rings for the head if nobody has: `*ret_rang`. False: we do not stand in
  * it. */
 static bool word_leave(ShmHold *h, uint64_t add, bool *ret_rang) {
         uint64_t w = atom_load(&h->slot->word), new;
-        bool wake;
+        bool wake, hand;
 
         *ret_rang = false;
+        hand = is_overdue(h, w);
         do {
                 if ((w & (SHM_W_OWNER | SHM_W_GENERATION)) != (h->idle | h->seat->ref))
                         return false;
-                wake = w & SHM_W_WAIT && !(w & SHM_W_WOKEN);
-                new = (w & ~SHM_W_OWNER) | add | (wake ? SHM_W_WOKEN : 0);
+                hand = hand && w & SHM_W_WAIT;
+                wake = w & SHM_W_WAIT && (hand || !(w & SHM_W_WOKEN));
+                new = (w & ~SHM_W_OWNER) | add | (wake ? SHM_W_WOKEN : 0) | (hand ? SHM_W_HAND : 0);
         } while (!atom_cas(&h->slot->word, &w, new));
-        h->gave = w & SHM_W_HAND;
+        h->gave = new & SHM_W_HAND;
         *ret_rang = wake;
         if (!wake)
                 return true;
-        if (!bug("shm-no-wake"))
+        if (!bug("shm-no-wake") && !bug("shm-wake-before-release"))
                 shm_ring(h->arena, atom_load(&h->slot->head));
         return true;
 }

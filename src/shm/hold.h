@@ -14,7 +14,7 @@
  *   - A reader's journal says SA before it looks at the word. A writer puts itself into the word before it looks at
  *     the journals. So one of the two sees the other.
  *   - Who releases and sees WAIT rings for the head, unless WOKEN says that somebody did since the head looked last.
- *     WAIT is set as long as there is a head, but for one that is quiet: that one has set itself a clock.
+ *     A head that is quiet sets WOKEN itself: it has a clock.
  *   - Whom a waiter waits for, it watches: the head the owner, or the readers if it is the owner and drains; another
  *     one its predecessor. Whoever may owe it a bell is watched by it, so if that one dies the kernel wakes it.
  *   - A waiter reads its bell before it looks, and sleeps only if nobody has rung since.
@@ -41,6 +41,8 @@
 #define SHM_QUIET_USEC UINT64_C(200)
 #endif
 #define SHM_HOT_USEC UINT64_C(2000)
+/* Of the releases while others wait, each so-manieth looks at the clock. */
+#define SHM_PAST_LOOK 32u
 /* A drainer watches so many readers: when they are gone, it looks for the next. One is the bell. */
 #define SHM_WATCH_MAX 24u
 /* How often who waits behind a standing agent looks whether somebody still keeps its place. */
@@ -89,6 +91,7 @@ typedef struct ShmHold {
         const ShmArena *fast; /* of an actor that may take the fast path; NULL when each acquisition notes its time */
         uint64_t deadline_usec; /* of whoever calls, CLOCK_MONOTONIC: nothing waits for the guard much longer */
         /* while waiting */
+        uint32_t n_past; /* releases while others waited */
         uint64_t queued_usec;
         bool quiet;    /* the head looks by itself, and the word does not say that somebody waits */
         bool handed;   /* the next release hands it to the head: worth staying awake for */

@@ -130,16 +130,13 @@ void shm_queue_append(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t r
         atom_store(&slot->n_waiting, atom_load(&slot->n_waiting) + 1);
 }
 
-bool shm_queue_set_hand(ShmArena *arena, ShmSlot *slot, uint64_t taken_usec) {
+void shm_queue_set_hand(ShmArena *arena, ShmSlot *slot, uint64_t taken_usec) {
         const ShmEntry *head = shm_ref_entry(arena, atom_load(&slot->head));
         uint64_t due = head ? atom_load(&head->since_usec) + SHM_OVERTAKE_USEC : 0;
 
-        if (due >= taken_usec) {
-                atom_store(&slot->hand_usec, due);
-                return false;
-        }
-        atom_store(&slot->hand_usec, taken_usec + SHM_OVERTAKE_USEC / (atom_load(&slot->n_waiting) + 1));
-        return true;
+        if (due < taken_usec)
+                due = taken_usec + SHM_OVERTAKE_USEC / (atom_load(&slot->n_waiting) + 1);
+        atom_store(&slot->hand_usec, due);
 }
 
 /* Links that do not agree with each other were left by somebody who died, or are forged. */
@@ -284,7 +281,7 @@ void shm_queue_rebuild(ShmArena *arena, ShmSlot *slot, uint64_t place) {
                 atom_store(&slot->next_ticket, ticket + 1);
 
         (void) atom_and(&slot->word, ~(SHM_W_WOKEN | SHM_W_HAND | (list ? 0 : SHM_W_WAIT)));
-        (void) shm_queue_set_hand(arena, slot, 0);
+        shm_queue_set_hand(arena, slot, 0);
         ring_all(arena, list, n);
 }
 

@@ -36,5 +36,5 @@ void shm_queue_rebuild(ShmArena *arena, ShmSlot *slot, uint64_t place);
 /* The head is to look at the slot, if there is one and the slot is not held. Needs no guard. */
 void shm_queue_pass(ShmArena *arena, ShmSlot *slot);
 /* When is the new head not to be overtaken any more? `taken_usec`: the moment at which the one before it took the slot;
- * 0: it did not. True: it has waited for so long that its own clock will not tell it, and it must be rung for. */
-bool shm_queue_set_hand(ShmArena *arena, ShmSlot *slot, uint64_t taken_usec);
+ * 0: it did not. */
+void shm_queue_set_hand(ShmArena *arena, ShmSlot *slot, uint64_t taken_usec);

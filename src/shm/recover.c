@@ -74,7 +74,7 @@ static void leave_queue(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t
         shm_queue_unlink(arena, slot, place, ref);
         if (was_head) {
                 (void) atom_and(&slot->word, ~(SHM_W_HAND | SHM_W_WOKEN));
-                (void) shm_queue_set_hand(arena, slot, 0);
+                shm_queue_set_hand(arena, slot, 0);
         }
         if (next)
                 shm_ring(arena, next);

@@ -72,11 +72,9 @@ static bool head_recovered(ShmHold *h) {
 
 /* --- what a taker leaves in the word ---------------------------------------------------------------- */
 
-/* Does the next in the queue look by itself, when its clock rings that it set when it came? */
+/* Does the next in the queue look by itself? It said so under the guard when it looked last. */
 static bool next_is_quiet(const ShmHold *h, const ShmEntry *next) {
-        uint64_t now = shm_now();
-
-        return now < atom_load(&h->slot->hot_usec) && now < atom_load(&next->since_usec) + SHM_OVERTAKE_USEC;
+        return atom_load(&next->clock_usec) != 0 && shm_now() < atom_load(&h->slot->hot_usec);
 }
 
 /* Of those who wait. The head takes itself out, and HAND with it. */
@@ -88,7 +86,9 @@ static uint64_t flags_after(const ShmHold *h, uint64_t w, bool head) {
                 return flags;
         flags &= ~(SHM_W_WAIT | SHM_W_HAND | SHM_W_WOKEN);
         next = shm_ref_entry(h->arena, atom_load(&h->seat->entry->next));
-        return next && !next_is_quiet(h, next) ? flags | SHM_W_WAIT : flags;
+        if (!next)
+                return flags;
+        return flags | SHM_W_WAIT | (next_is_quiet(h, next) ? SHM_W_WOKEN : 0);
 }
 
 /* --- exclusive -------------------------------------------------------------------------------------- */

@@ -464,10 +464,20 @@ static void set_away(const Range *g, unsigned process, bool away) {
                 is_away[lane_of(g, process) + i] = away;
 }
 
+/* Who comes back by exec() has another number then. So it is stopped before its number is read. */
+static void halt(pid_t pid) {
+        siginfo_t info;
+
+        if (ending == BY_EXEC && kill(pid, SIGSTOP) >= 0)
+                (void) waitid(P_PID, (id_t) pid, &info, WSTOPPED | WEXITED | WNOWAIT);
+}
+
 /* Kills some at once. Now and then those who are left must get on before others come, who would look after the dead. */
 static void kill_some(Range *g, unsigned first, unsigned burst, bool look) {
-        for (unsigned i = first; i < first + burst; i++)
+        for (unsigned i = first; i < first + burst; i++) {
+                halt(g->pids[i % g->n]);
                 doom(lane_of(g, i));
+        }
         for (unsigned i = first; i < first + burst; i++)
                 (void) kill(g->pids[i % g->n], SIGKILL);
         for (unsigned i = first; i < first + burst; i++) {
@@ -672,7 +682,7 @@ int main(int argc, char **argv) {
         if (only == UINT64_MAX || only == 1)
                 run_namespaces(kills / 2);
         if (only == UINT64_MAX || only == 2)
-                run_plain("threads", BY_THREAD_EXIT, 2 * N_THREADS, kills / 4);
+                run_plain("threads", BY_THREAD_EXIT, 2 * N_THREADS, kills / 8);
         if (only == UINT64_MAX || only == 3)
                 run_plain("exec", BY_EXEC, 5, kills / 4);
         return tap_done();

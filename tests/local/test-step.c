@@ -495,8 +495,8 @@ static bool look_changed(Look *look) {
 
 static uint64_t n_changes; /* seen while the last one was stepped */
 
-/* False: it was done before. *ret_steps: how many instructions. */
-static bool step(uint64_t n, bool by_change, uint64_t *ret_steps) {
+/* Until it is done, at most. *ret_steps: how many instructions. */
+static void step(uint64_t n, bool by_change, uint64_t *ret_steps) {
         static Look look;
         int status;
 
@@ -504,17 +504,16 @@ static bool step(uint64_t n, bool by_change, uint64_t *ret_steps) {
         n_changes = 0;
         for (*ret_steps = 0; (by_change ? n_changes : *ret_steps) < n; (*ret_steps)++) {
                 if (sh->done)
-                        return false;
+                        break;
                 alarm(2 * PATIENCE_SEC);
                 if (ptrace(PTRACE_SINGLESTEP, pids[V], 0, 0) < 0 || waitpid(pids[V], &status, 0) != pids[V] ||
                     !WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP) {
                         fail("stepping: the victim hangs or ended", (long) *ret_steps);
-                        return false;
+                        break;
                 }
                 n_changes += look_changed(&look);
         }
         alarm(0);
-        return !sh->done;
 }
 
 /* --- what must be true then ------------------------------------------------------------------------- */
@@ -635,9 +634,9 @@ static void renew_arena(unsigned n) {
         tooz_local_arena_unref(a);
 }
 
-static bool point(uint64_t n, bool by_change, uint64_t *ret_steps) {
+static void point(uint64_t n, bool by_change, uint64_t *ret_steps) {
         static unsigned serial;
-        bool early_c = kit_random() >> 20 & 1, shared_first = kit_random() >> 20 & 1, more;
+        bool early_c = kit_random() >> 20 & 1, shared_first = kit_random() >> 20 & 1;
         int pending;
 
         problem[0] = 0;
@@ -648,9 +647,9 @@ static bool point(uint64_t n, bool by_change, uint64_t *ret_steps) {
         if (!start_helpers(early_c, shared_first)) {
                 for (int i = 0; i < N_ROLES; i++)
                         kit_kill(pids[i]);
-                return false;
+                return;
         }
-        more = step(n, by_change, ret_steps);
+        step(n, by_change, ret_steps);
         pending = expect_died();
         sh->killed = 1;
         kit_kill(pids[V]);
@@ -673,31 +672,30 @@ static bool point(uint64_t n, bool by_change, uint64_t *ret_steps) {
                      sh->v_result, sh->v_token);
                 kit_dump(&map, sh->slot);
         }
-        return more;
 }
 
 /* --- all points ------------------------------------------------------------------------------------- */
 
 static unsigned n_points, n_failed, n_arenas;
 
-static bool try_point(uint64_t n, bool by_change, uint64_t *ret_steps) {
-        bool more = point(n, by_change, ret_steps);
-
+static void try_point(uint64_t n, bool by_change, uint64_t *ret_steps) {
+        point(n, by_change, ret_steps);
         n_points++;
         if (problem[0]) {
                 n_failed++;
                 renew_arena(n_arenas++);
         }
-        return more && n_failed < 5;
 }
 
-/* Every `stride`-th point, from a random one on. How far it went. */
+/* Every `stride`-th point, from a random one on, until the victim is done before. */
 static void run_points(bool by_change, uint64_t last, uint64_t stride) {
         uint64_t steps;
 
-        for (uint64_t n = 1 + kit_below(stride); n_failed < 5 && n <= last; n += stride)
-                if (!try_point(n, by_change, &steps) && n_failed == 0)
+        for (uint64_t n = 1 + kit_below(stride); n_failed < 5 && n <= last; n += stride) {
+                try_point(n, by_change, &steps);
+                if (sh->done)
                         break;
+        }
 }
 
 static void run_mode(unsigned number, bool longer, uint64_t budget) {
@@ -707,7 +705,7 @@ static void run_mode(unsigned number, bool longer, uint64_t budget) {
         n_points = n_failed = 0;
         worst_usec = 0;
         renew_arena(n_arenas++);
-        (void) try_point(UINT32_MAX, false, &total); /* to the end: it is not killed in any of this */
+        try_point(UINT32_MAX, false, &total); /* to the end: it is not killed in any of this */
         changes = n_changes;
         stride = total * total / 2 / budget + 1;
         if (!longer)
@@ -740,7 +738,7 @@ int main(int argc, char **argv) {
                 mode = &modes[only % ARRAY_SIZE(modes)];
                 renew_arena(n_arenas++);
                 for (int i = 0; i < 20 && n_failed == 0; i++)
-                        (void) try_point(at, kit_option(argc, argv, "--change", NULL), &steps);
+                        try_point(at, kit_option(argc, argv, "--change", NULL), &steps);
                 tap(n_failed == 0, "%s at %" PRIu64, mode->name, at);
                 return tap_done();
         }
