@@ -241,11 +241,12 @@ def _(rig):
 
 @test("a try fails while another host holds, and succeeds afterwards")
 def _(rig):
-    _, driver = start(rig)
+    zk, driver = start(rig)
     driver.take("a", 1, "backup")
     driver.lock("b", 2, "backup", "x", "try")
     driver.expect("claim b 2 failed .*reason=would-block")
     driver.unlock("a", 1)
+    wait_gone(zk, "backup")
     driver.take("b", 3, "backup", "x", "try")
     driver.quit()
 

@@ -423,12 +423,32 @@ Test(hold, a_head_that_was_woken_in_vain_is_quiet) {
                         kit_ok(shm_hold_release(&h));
         }
         cr_assert(w.state == SHM_HOLD_WAITING && w.quiet);
-        cr_assert_not(flags_of(&w) & SHM_W_WAIT);
+        cr_assert(flags_of(&w) & SHM_W_WOKEN, "nobody need ring");
         cr_assert_lt(w.until_usec, UINT64_MAX, "it has set itself a clock");
         outwait();
         kit_fails(shm_hold_resume(&w), -EINPROGRESS);
         cr_assert(flags_of(&w) & SHM_W_HAND, "its time has come");
         kit_ok(shm_hold_release(&h));
+        kit_fails(shm_hold_resume(&w), 0);
+        kit_ok(shm_hold_release(&w));
+}
+
+/* The head may be waiting for the processor on which the other runs: it can't ask for its turn. */
+Test(hold, who_overtakes_hands_the_lock_on) {
+        ShmHold h = shm_kit_hold("a"), w = shm_kit_hold("a");
+        ShmActor *a = shm_kit_actor(), *b = shm_kit_actor();
+
+        kit_ok(shm_hold_start(&h, a, EXCLUSIVE, TRY));
+        kit_fails(shm_hold_start(&w, b, EXCLUSIVE, QUEUE), -EINPROGRESS);
+        outwait();
+        for (unsigned i = 0; i < 2 * SHM_PAST_LOOK; i++) {
+                kit_ok(shm_hold_release(&h));
+                if (flags_of(&w) & SHM_W_HAND)
+                        break;
+                cr_assert(shm_hold_start_past(&h, a));
+        }
+        cr_assert(flags_of(&w) & SHM_W_HAND);
+        kit_fails(shm_hold_start(&h, a, EXCLUSIVE, TRY), -EAGAIN);
         kit_fails(shm_hold_resume(&w), 0);
         kit_ok(shm_hold_release(&w));
 }
