@@ -243,6 +243,7 @@ def _(rig):
 def _(rig):
     zk, driver = start(rig)
     driver.take("a", 1, "backup")
+    driver.take("b", 9, "other")  # a session that is up is in contact when its first write is answered
     driver.lock("b", 2, "backup", "x", "try")
     driver.expect("claim b 2 failed .*reason=would-block")
     driver.unlock("a", 1)
