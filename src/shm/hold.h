@@ -132,9 +132,13 @@ void shm_hold_unread(ShmHold *h, ShmSeat *seat, uint64_t journal);
 
 /* Called by the one exclusive holder: plain stores are enough. The journal says that the token is its own: who breaks a
  * hold by its token must not take that of the one before for it. */
+static inline void shm_hold_count_in(ShmSlot *slot, _Atomic uint64_t *journal, uint64_t place) {
+        atom_store_relaxed(&slot->token, atom_load_relaxed(&slot->token) + 2);
+        atom_store_release(journal, place | SHM_J(SHM_H));
+}
+
 static inline void shm_hold_count(ShmHold *h) {
-        atom_store_relaxed(&h->slot->token, atom_load_relaxed(&h->slot->token) + 2);
-        atom_store_release(h->journal, h->place | SHM_J(SHM_H));
+        shm_hold_count_in(h->slot, h->journal, h->place);
 }
 
 /* Mostly the same as last time. What hangs on it is kept at hand: after a locked instruction, each load that waits for
@@ -156,23 +160,27 @@ typedef enum ShmFast {
 /* Did it work with one look? The actor is that of the calling thread. No function is called here: the fast path of the
  * caller then needs no registers saved. */
 static inline __attribute__((__always_inline__)) ShmFast shm_hold_start_fast(ShmHold *h, ShmActor *actor, bool shared) {
-        uint64_t old = h->idle;
+        /* Read before the locked instruction: what is read behind it waits for it. */
+        ShmSlot *slot = h->slot;
+        uint64_t old = h->idle, place = h->place;
+        _Atomic uint64_t *journal;
 
         if (__builtin_expect(h->seat != actor->spare || h->serial != actor->serial, 0)) {
                 if (h->state != SHM_HOLD_IDLE)
                         return SHM_FAST_NO;
                 shm_hold_sit(h, actor, actor->spare);
         }
-        if (__builtin_expect(h->state != SHM_HOLD_IDLE || atom_load_relaxed(h->journal) != 0, 0))
+        journal = h->journal;
+        if (__builtin_expect(h->state != SHM_HOLD_IDLE || atom_load_relaxed(journal) != 0, 0))
                 return SHM_FAST_NO;
         if (!shared) {
-                atom_store_relaxed(h->journal, h->place | SHM_J(SHM_X));
-                if (__builtin_expect(!atom_cas(&h->slot->word, &old, h->owned), 0)) {
-                        atom_store_release(h->journal, 0);
+                atom_store_relaxed(journal, place | SHM_J(SHM_X));
+                if (__builtin_expect(!atom_cas(&slot->word, &old, h->owned), 0)) {
+                        atom_store_release(journal, 0);
                         return SHM_FAST_NO;
                 }
                 h->now = (ShmNow) { .state = SHM_HOLD_HELD };
-                shm_hold_count(h);
+                shm_hold_count_in(slot, journal, place);
                 return SHM_FAST_YES;
         }
         if (!(atom_load_relaxed(&h->slot->readers) & h->seat->reader_bit))
@@ -188,12 +196,13 @@ static inline __attribute__((__always_inline__)) ShmFast shm_hold_start_fast(Shm
 
 /* 0, or -ENOLCK: it was broken. The hold is HELD. */
 static inline __attribute__((__always_inline__)) int shm_hold_release(ShmHold *h) {
+        _Atomic uint64_t *own = h->journal;
         uint64_t old = h->owned, journal;
 
         if (!h->shared) {
                 if (__builtin_expect(!atom_cas(&h->slot->word, &old, h->idle), 0))
                         return shm_hold_release_slow(h);
-                atom_store_release(h->journal, 0);
+                atom_store_release(own, 0);
         } else {
                 journal = atom_swap(h->journal, 0);
                 if (__builtin_expect(journal != (h->place | SHM_J(SHM_SH)), 0) ||
