@@ -36,7 +36,7 @@ static void recover_stored(ArenaBackend *a) {
 
         for (int i = 0; i < n; i++) {
                 if (fd_is_same_file(fds[i], a->arena->fd) > 0)
-                        (void) shm_delegate_recover(a->arena, fds[i]);
+                        (void) shm_delegate_recover(a->actor, fds[i]);
                 fd_close(fds[i]);
         }
         if (n > 0)

@@ -4,7 +4,8 @@
  *      FREE --> USED --> (thread dead: every mutex of it is) --> USED by another
  *
  * A thread dies at one moment, but the kernel walks its mutexes one after the other. So a block is taken over only
- * when all of them are dead, and when each journal entry has been recovered under the guard of its slot. */
+ * when all of them are dead, and when each journal entry has been recovered under the guard of its slot. That needs an
+ * entry of one's own: who comes takes a block that needs none of it first, and then looks after the others. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,32 +64,39 @@ static void block_sign(ShmBlock *b) {
 
 /* --- taking a block --------------------------------------------------------------------------------- */
 
-/* All that its former thread left is recovered. Busy guards are not waited for: somebody else's block will do. */
-static bool block_recover(ShmArena *arena, uint32_t index) {
-        ShmBlock *b = &arena->blocks[index];
-
+static bool block_is_dead(const ShmArena *arena, uint32_t index) {
         for (uint32_t e = 0; e < SHM_ENTRIES; e++)
                 if (!shm_ref_is_dead(arena, shm_ref(index, e)))
                         return false;
-        for (uint32_t e = 0; e < SHM_ENTRIES; e++) {
-                if (SHM_J_PHASE(atom_load(&b->journal[e])) == SHM_NONE)
-                        continue;
-                if (shm_recover_stray(arena, shm_ref(index, e)) < 0)
-                        return false;
-        }
         return true;
 }
 
-/* The mutexes of a delegated block are not locked, but for the first of its master. */
-static bool block_is_free(ShmArena *arena, uint32_t index) {
-        switch ((ShmBlockState) atom_load(&arena->blocks[index].state)) {
-        case SHM_BLOCK_FREE:
+static bool block_is_clean(const ShmArena *arena, uint32_t index) {
+        for (uint32_t e = 0; e < SHM_ENTRIES; e++)
+                if (SHM_J_PHASE(atom_load(&arena->blocks[index].journal[e])) != SHM_NONE)
+                        return false;
+        return true;
+}
+
+static bool block_is_free(const ShmArena *arena, uint32_t index) {
+        if (atom_load(&arena->blocks[index].state) == SHM_BLOCK_FREE)
                 return true;
-        case SHM_BLOCK_USED:
-        case SHM_BLOCK_DELEGATED:
-                return block_recover(arena, index);
+        return block_is_dead(arena, index) && block_is_clean(arena, index);
+}
+
+/* What dead threads left is recovered, for the next who need a block. A guard that is busy is not waited for. */
+static void recover_blocks(ShmActor *actor) {
+        ShmArena *arena = actor->arena;
+        uint32_t n = shm_n_blocks(arena);
+
+        for (uint32_t b = 0; b < n; b++) {
+                if (atom_load(&arena->blocks[b].state) == SHM_BLOCK_FREE || block_is_clean(arena, b) ||
+                    !block_is_dead(arena, b))
+                        continue;
+                for (uint32_t e = 0; e < SHM_ENTRIES; e++)
+                        if (SHM_J_PHASE(atom_load(&arena->blocks[b].journal[e])) != SHM_NONE)
+                                (void) shm_recover_stray(arena, actor->spare->ref, shm_ref(b, e));
         }
-        return false;
 }
 
 static int blocks_grow(ShmArena *arena) {
@@ -190,6 +198,7 @@ static int actor_grow_locked(ShmActor *actor) {
 }
 
 static int actor_grow(ShmActor *actor) {
+        bool first;
         int r;
 
         if (actor->n_blocks >= actor->blocks_max)
@@ -197,7 +206,12 @@ static int actor_grow(ShmActor *actor) {
         r = shm_directory_lock(actor->arena, actor->arena->patience_usec);
         if (r < 0)
                 return r;
+        if (actor->first && !shm_seat_is_used(actor->spare))
+                recover_blocks(actor);
+        first = !actor->first;
         r = actor_grow_locked(actor);
+        if (r >= 0 && first)
+                recover_blocks(actor);
         shm_directory_unlock(actor->arena);
         return r;
 }

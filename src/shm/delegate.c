@@ -42,23 +42,27 @@ int shm_delegate_stand(ShmActor *actor, int *ret_fd) {
         return 0;
 }
 
-static void recover_block(ShmArena *arena, uint32_t block) {
+static void recover_block(ShmArena *arena, uint32_t self, uint32_t block) {
         for (uint32_t e = 0; e < SHM_ENTRIES; e++)
                 if (SHM_J_PHASE(atom_load(&arena->blocks[block].journal[e])) != SHM_NONE &&
                     shm_ref_is_dead(arena, shm_ref(block, e)))
-                        (void) shm_recover_stray(arena, shm_ref(block, e));
+                        (void) shm_recover_stray(arena, self, shm_ref(block, e));
 }
 
-unsigned shm_delegate_recover(ShmArena *arena, int fd) {
+unsigned shm_delegate_recover(ShmActor *actor, int fd) {
+        ShmArena *arena = actor->arena;
         uint32_t n_blocks = shm_n_blocks(arena);
         unsigned n = 0;
+        ShmSeat *seat;
+        int r;
 
+        seat = shm_seat_take(actor, &r);
         for (uint32_t b = 0; b < n_blocks; b++)
                 if (atom_load(&arena->blocks[b].state) == SHM_BLOCK_DELEGATED)
                         (void) byte_set(fd, b, F_UNLCK);
-        for (uint32_t b = 0; b < n_blocks; b++)
+        for (uint32_t b = 0; seat && b < n_blocks; b++)
                 if (atom_load(&arena->blocks[b].state) == SHM_BLOCK_DELEGATED) {
-                        recover_block(arena, b);
+                        recover_block(arena, seat->ref, b);
                         n++;
                 }
         return n;

@@ -14,6 +14,5 @@
  * or a copy of it is open anywhere. 0 or -errno; -EAGAIN: somebody else has the byte. */
 int shm_delegate_stand(ShmActor *actor, int *ret_fd);
 
-/* A former agent's stored descriptor is `fd`: gives its bytes back, and recovers what it held. How many blocks were
- * looked at. */
-unsigned shm_delegate_recover(ShmArena *arena, int fd);
+/* A former agent's stored descriptor is `fd`: gives its bytes back; what it held is recovered by this actor. How many blocks were looked at. */
+unsigned shm_delegate_recover(ShmActor *actor, int fd);

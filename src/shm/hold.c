@@ -191,6 +191,7 @@ static int look_as_head(ShmHold *h) {
                         return r;
                 if (!(h->handed || is_owner(h)) || !is_woken(h))
                         break;
+                h->quiet = false; /* a writer that drains waits for bells */
                 shm_watch_begin(h);
         }
         h->until_usec = MIN(h->until_usec, net());

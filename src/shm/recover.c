@@ -103,21 +103,25 @@ void shm_recover(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t ref) {
                 shm_ring(arena, (uint32_t) (atom_load(&slot->word) & SHM_W_OWNER));
 }
 
-/* No entry of our own is at hand: the dead one's stands for the guard. Who dies here leaves it to be found dead. */
-int shm_recover_stray(ShmArena *arena, uint32_t ref) {
-        _Atomic uint64_t *journal = shm_ref_journal(arena, ref);
+/* The guard is taken in the name of somebody who lives: a dead entry in it is taken for a holder that died there. */
+int shm_recover_stray(ShmArena *arena, uint32_t self, uint32_t ref) {
+        _Atomic uint64_t *journal = shm_ref_journal(arena, ref), *own = shm_ref_journal(arena, self);
         uint64_t j = atom_load(journal), place = SHM_J_PLACE(j);
         ShmSlot *slot = shm_slot(arena, (uint32_t) (j & SHM_J_SLOT));
+        int r;
 
         /* A slot that is no more: nothing to undo. */
         if (!slot || atom_load(&slot->word) >> 32 != place >> 32) {
                 atom_store(journal, 0);
                 return 0;
         }
-        if (shm_guard_lock(arena, slot, place, ref, 0) < 0)
-                return -EBUSY;
-        shm_recover(arena, slot, place, ref);
-        shm_guard_unlock(slot);
-        shm_queue_pass(arena, slot);
-        return 0;
+        atom_store(own, place | SHM_J(SHM_GUARD));
+        r = shm_guard_lock(arena, slot, place, self, 0);
+        if (r >= 0) {
+                shm_recover(arena, slot, place, ref);
+                shm_guard_unlock(slot);
+                shm_queue_pass(arena, slot);
+        }
+        atom_store_release(own, 0);
+        return r < 0 ? -EBUSY : 0;
 }

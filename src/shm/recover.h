@@ -52,5 +52,6 @@ void shm_ring(const ShmArena *arena, uint32_t ref);
  * step may be the last one and is then repeated by the next who comes. */
 void shm_recover(ShmArena *arena, ShmSlot *slot, uint64_t place, uint32_t ref);
 
-/* The same from outside, with the guard taken if it is free or its holder is dead. 0, or -EBUSY. */
-int shm_recover_stray(ShmArena *arena, uint32_t ref);
+/* The same from outside, with the guard taken if it is free or its holder is dead. `self`: an entry of our own that is
+ * free. 0, or -EBUSY. */
+int shm_recover_stray(ShmArena *arena, uint32_t self, uint32_t ref);

@@ -183,7 +183,7 @@ static void clean_up(void) {
         for (uint32_t p = 0; p < n_procs; p++)
                 for (uint32_t e = 0; e < scenario->entries; e++)
                         if (world.blocks[p].journal[e] != 0 &&
-                            shm_recover_stray(world.actor[0].arena, shm_ref(p, e)) < 0)
+                            shm_recover_stray(world.actor[0].arena, world.actor[JANITOR].spare->ref, shm_ref(p, e)) < 0)
                                 model_fail("after the end: entry %u of P%u can't be recovered", e, p);
 }
 

@@ -153,7 +153,7 @@ Test(delegate, recovery) {
         shm_kit_kill(agent.pid);
         kit_fails(shm_hold_start(&h, a, SHARED, QUEUE), -EINPROGRESS);
         rung = shm_kit_bell(a);
-        cr_assert_eq(shm_delegate_recover(h.arena, agent.stored), 1);
+        cr_assert_eq(shm_delegate_recover(a, agent.stored), 1);
         cr_assert_neq(shm_kit_bell(a), rung);
         cr_assert_eq(*shm_ref_journal(h.arena, shm_ref(1, 0)), 0);
         kit_fails(shm_hold_resume(&h), 0);
@@ -174,7 +174,7 @@ Test(delegate, recovery_beside_another_agent) {
         Agent living = agent_start(&other, EXCLUSIVE, true), agent = agent_start(&h, EXCLUSIVE, true);
 
         shm_kit_kill(agent.pid);
-        cr_assert_eq(shm_delegate_recover(h.arena, agent.stored), 2);
+        cr_assert_eq(shm_delegate_recover(a, agent.stored), 2);
         kit_fails(shm_hold_start(&h, a, EXCLUSIVE, TRY), 0);
         kit_fails(shm_hold_start(&other, a, EXCLUSIVE, TRY), -EAGAIN);
         cr_assert(is_standing(&other));
