@@ -183,30 +183,31 @@ static inline __attribute__((__always_inline__)) ShmFast shm_hold_start_fast(Shm
                 shm_hold_count_in(slot, journal, place);
                 return SHM_FAST_YES;
         }
-        if (!(atom_load_relaxed(&h->slot->readers) & h->seat->reader_bit))
+        if (!(atom_load_relaxed(&slot->readers) & h->seat->reader_bit))
                 return SHM_FAST_NO;
-        (void) atom_swap(h->journal, h->place | SHM_J(SHM_SA));
-        if (__builtin_expect(atom_load(&h->slot->word) != (h->idle | SHM_W_READ), 0))
+        (void) atom_swap(journal, place | SHM_J(SHM_SA));
+        if (__builtin_expect(atom_load(&slot->word) != (old | SHM_W_READ), 0))
                 return SHM_FAST_UNREAD;
-        atom_store_relaxed(h->journal, h->place | SHM_J(SHM_SH));
+        atom_store_relaxed(journal, place | SHM_J(SHM_SH));
         h->now = (ShmNow) { .state = SHM_HOLD_HELD, .shared = true };
-        h->token = atom_load_relaxed(&h->slot->token) + 1;
+        h->token = atom_load_relaxed(&slot->token) + 1;
         return SHM_FAST_YES;
 }
 
 /* 0, or -ENOLCK: it was broken. The hold is HELD. */
 static inline __attribute__((__always_inline__)) int shm_hold_release(ShmHold *h) {
         _Atomic uint64_t *own = h->journal;
-        uint64_t old = h->owned, journal;
+        uint64_t old = h->owned, place = h->place, journal;
+        ShmSlot *slot = h->slot;
 
         if (!h->shared) {
-                if (__builtin_expect(!atom_cas(&h->slot->word, &old, h->idle), 0))
+                if (__builtin_expect(!atom_cas(&slot->word, &old, h->idle), 0))
                         return shm_hold_release_slow(h);
                 atom_store_release(own, 0);
         } else {
-                journal = atom_swap(h->journal, 0);
-                if (__builtin_expect(journal != (h->place | SHM_J(SHM_SH)), 0) ||
-                    __builtin_expect((atom_load(&h->slot->word) & SHM_W_DRAIN) != 0, 0))
+                journal = atom_swap(own, 0);
+                if (__builtin_expect(journal != (place | SHM_J(SHM_SH)), 0) ||
+                    __builtin_expect((atom_load(&slot->word) & SHM_W_DRAIN) != 0, 0))
                         return shm_hold_release_reader(h, journal);
         }
         h->now = (ShmNow) { .state = SHM_HOLD_IDLE };
