@@ -69,7 +69,8 @@ host_overlay() {
 host_chroot() {
         mountpoint -q "$root/run" || {
                 mount --rbind /proc "$root/proc" && mount --rbind /sys "$root/sys" && mount --rbind /dev "$root/dev" &&
-                        mount -t tmpfs -o mode=755 tooz-test "$root/run"
+                        mount -t tmpfs -o mode=755 tooz-test "$root/run" &&
+                        mount -t tmpfs -o mode=1777 tooz-test "$root/dev/shm"
         } || return
         chroot "$root" env PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@" 2>&1
 }
